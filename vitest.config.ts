@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests run from source: packages resolve to each other's src/ through this condition, so no build is stale.
+const conditions = ['diffmavil-source'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    include: ['packages/*/src/**/*.test.ts', 'conformance/**/*.test.ts', 'examples/**/*.test.ts', 'scripts/**/*.test.ts'],
+  },
+});
