@@ -1,2 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+// @diffmavil/core: what tfjs-core lacks for training transformers.
+import './register-gradients.ts';
+
+export * from './errors.ts';
+export * from './ops/index.ts';
+export {
+  fold,
+  keysTensorData,
+  makeKey,
+  normals,
+  permutation,
+  uniforms,
+  uniformStream,
+  type Key,
+} from './random.ts';
+export { formatShape, shapeOf, type ShapeNames } from './shapes.ts';
+export { disposeTree, tensorsIn } from './trees.ts';
