@@ -13,7 +13,8 @@ export interface AxisWeights {
 /**
  * Weights from `inputs` to `outputs` samples. With `antialias`, shrinking by a factor f widens the triangle
  * filter to f input samples on each side, as Pillow and torch's `antialias=True` do; otherwise, and when
- * enlarging, two neighbours are mixed. Weights of an output sum to 1; samples outside count for nothing.
+ * enlarging, two neighbours are mixed. Samples outside count for nothing and the weights of an output are
+ * scaled to sum to 1, which repeats the edge sample.
  */
 export function axisWeights(inputs: number, outputs: number, antialias: boolean): AxisWeights {
   const scale = inputs / outputs;
@@ -23,8 +24,7 @@ export function axisWeights(inputs: number, outputs: number, antialias: boolean)
   const counts = new Int32Array(outputs);
   const weights = new Float32Array(outputs * taps);
   for (let output = 0; output < outputs; output++) {
-    // Clamping the centre is what repeats the edge sample for the two-neighbour filter.
-    const center = clampCenter((output + 0.5) * scale, inputs, support);
+    const center = (output + 0.5) * scale;
     const start = Math.max(Math.floor(center - support + 0.5), 0);
     const end = Math.min(Math.floor(center + support + 0.5), inputs);
     let sum = 0;
@@ -40,8 +40,4 @@ export function axisWeights(inputs: number, outputs: number, antialias: boolean)
 
 function triangle(input: number, center: number, support: number): number {
   return Math.max(0, 1 - Math.abs(input + 0.5 - center) / support);
-}
-
-function clampCenter(center: number, inputs: number, support: number): number {
-  return support > 1 ? center : Math.min(Math.max(center, 0.5), inputs - 0.5);
 }
