@@ -23,7 +23,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def save(name, tensors):
     FOLDER.mkdir(parents=True, exist_ok=True)
     arrays = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
-    save_file(arrays, FOLDER / f"{name}.safetensors", {"torch": torch.__version__, "numpy": np.__version__})
+    # One metadata entry: safetensors writes several in a random order, and the files are hashed.
+    save_file(arrays, FOLDER / f"{name}.safetensors", {"versions": f"torch {torch.__version__}, numpy {np.__version__}"})
 
 
 def interpolate(clip, height, width, antialias):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where to crop. One box serves every frame of a clip, so boxes are values and drawing one is apart from
-// applying it. `uniform` is a keyed stream of draws in [0, 1).
+// Where to crop. One box serves every frame of a clip, so boxes are values and drawing one is apart
+// from applying it. `uniform` is a keyed stream of draws in [0, 1).
 import { checkCounts, checkUniform, VideoError } from './errors.ts';
 import type { Box } from './frames.ts';
 
@@ -19,9 +19,10 @@ export interface RandomResizedCrop {
 const attempts = 10;
 
 /**
- * The random resized crop of torchvision and mae_st: area share uniform in `scale`, aspect log-uniform in
- * `ratio`, then top and left uniform; after 10 tries that do not fit, the largest centred crop whose
- * aspect is within `ratio`. Draws in order: area, aspect, and on the try that fits top, left.
+ * The random resized crop of torchvision and mae_st: area share uniform in `scale`, aspect
+ * log-uniform in `ratio`, then top and left uniform; after 10 tries that do not fit, the largest
+ * centred crop whose aspect is within `ratio`. Draws in order: area, aspect, and on the try that
+ * fits top, left.
  */
 export function randomResizedCropBox(options: RandomResizedCrop, uniform: () => number): Box {
   const where = 'randomResizedCropBox';

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mirror image of a clip. Pre-training flips half of the clips [MAViL §B]: draw once per clip, `uniform < 0.5`.
+// Mirror image of a clip. Pre-training flips half of the clips [MAViL §B]: draw once per clip,
+// `uniform < 0.5`.
 import { checkCounts, checkMultiple } from './errors.ts';
 import { channels } from './frames.ts';
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a piece of video is here: frames in one flat array, three channels per pixel, channel fastest.
+// What a piece of video is here: frames in one flat array, three channels per pixel, channel
+// fastest.
 import { checkCounts, checkLength, VideoError } from './errors.ts';
 
 /** Channels of a pixel: red, green, blue. */

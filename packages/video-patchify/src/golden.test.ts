@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Agreement with conformance/golden/video_patchify.py: PyTorch 2.13.0 for pixels and patches, a scalar
-// Python program for crop boxes, rational arithmetic for frame indices.
+// Agreement with conformance/golden/video_patchify.py: PyTorch 2.13.0 for pixels and patches, a
+// scalar Python program for crop boxes, rational arithmetic for frame indices.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
@@ -63,7 +63,8 @@ function rows(values: Values, width: number): number[][] {
   );
 }
 
-// Pixels are 0..255; weights and the first pass are rounded to float32, whose spacing there is 1.5e-5.
+// Pixels are 0..255; weights and the first pass are rounded to float32, whose spacing there is
+// 1.5e-5.
 const pixelTolerance = 6e-5;
 
 describe('resize against torch.nn.functional.interpolate', () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames to tubelet patches and back: a pure reordering, so the round trip is exact. A token is `tubelet`
-// frames of a `patch` x `patch` square; tokens run (time, row, column), values (u, row, column, channel)
-// with the channel fastest. [mae_st models_mae.py]
+// Frames to tubelet patches and back: a pure reordering, so the round trip is exact. A token is
+// `tubelet` frames of a `patch` x `patch` square; tokens run (time, row, column), values (u, row,
+// column, channel) with the channel fastest. [mae_st models_mae.py]
 import { checkCounts, checkLength, checkMultiple } from './errors.ts';
 import { channels } from './frames.ts';
 
@@ -18,8 +18,8 @@ export interface PatchGrid {
 }
 
 /**
- * [frames, size, size, 3] -> [tokens, patchValues], tokens = (frames / tubelet) * (size / patch)^2 and
- * patchValues = tubelet * patch^2 * 3.
+ * [frames, size, size, 3] -> [tokens, patchValues], tokens = (frames / tubelet) * (size / patch)^2
+ * and patchValues = tubelet * patch^2 * 3.
  */
 export function patchify(values: Float32Array, grid: PatchGrid): Float32Array {
   checkGrid('patchify', grid);

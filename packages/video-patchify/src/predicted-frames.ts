@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A decoder may predict fewer frames than the clip has: mae_st (`pred_t_dim`) keeps 8 of 16, one per
-// tubelet, which halves the values per token. [DiffMAViL Table 5 fits 768 values per token, not 1536]
+// A decoder may predict fewer frames than the clip has: mae_st (`pred_t_dim`) keeps 8 of 16, one
+// per tubelet, which halves the values per token. [DiffMAViL Table 5 fits 768 values per token, not
+// 1536]
 import { checkCounts, checkMultiple, VideoError } from './errors.ts';
 import { channels } from './frames.ts';
 
@@ -37,8 +38,8 @@ export function predictedFrameIndices(frames: number, predictFrames: number): In
 /**
  * Keeps, of each token, the values of its predicted frames; a copy when all are.
  *
- * With m = predictFrames / (frames / tubelet) frames per token, the selection always has exactly m frames
- * in each tubelet, so the result is also `patchify` of the selected frames with tubelet m:
+ * With m = predictFrames / (frames / tubelet) frames per token, the selection always has exactly m
+ * frames in each tubelet, so the result is also `patchify` of the selected frames with tubelet m:
  * `unpatchify(…, {frames: predictFrames, size, tubelet: m, patch})` shows it.
  *
  * @param patches [tokens, tubelet * patch * patch * 3], as from `patchify`

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The weights of a bilinear resize along one axis, computed once and used for every row of every frame.
-// Pixel centres are at i + 0.5 on both sides (align_corners = false).
+// The weights of a bilinear resize along one axis, computed once and used for every row of every
+// frame. Pixel centres are at i + 0.5 on both sides (align_corners = false).
 
 /** Output i is the sum over t < counts[i] of weights[i * taps + t] * input[starts[i] + t]. */
 export interface AxisWeights {
@@ -11,10 +11,10 @@ export interface AxisWeights {
 }
 
 /**
- * Weights from `inputs` to `outputs` samples. With `antialias`, shrinking by a factor f widens the triangle
- * filter to f input samples on each side, as Pillow and torch's `antialias=True` do; otherwise, and when
- * enlarging, two neighbours are mixed. Samples outside count for nothing and the weights of an output are
- * scaled to sum to 1, which repeats the edge sample.
+ * Weights from `inputs` to `outputs` samples. With `antialias`, shrinking by a factor f widens the
+ * triangle filter to f input samples on each side, as Pillow and torch's `antialias=True` do;
+ * otherwise, and when enlarging, two neighbours are mixed. Samples outside count for nothing and
+ * the weights of an output are scaled to sum to 1, which repeats the edge sample.
  */
 export function axisWeights(inputs: number, outputs: number, antialias: boolean): AxisWeights {
   const scale = inputs / outputs;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Crop and bilinear resize of whole clips: two separable passes over flat arrays with weights computed once,
-// nothing allocated per frame or pixel. The crop comes first, so pixels outside the box are never read.
+// Crop and bilinear resize of whole clips: two separable passes over flat arrays with weights
+// computed once, nothing allocated per frame or pixel. The crop comes first, so pixels outside the
+// box are never read.
 import { checkCounts } from './errors.ts';
 import { channels, checkBox, checkFrames } from './frames.ts';
 import type { Box, Frames } from './frames.ts';
 import { axisWeights } from './resample-weights.ts';
 import type { AxisWeights } from './resample-weights.ts';
 
-/** `antialias` (default true): when shrinking, average over the pixels that fall into each new one. */
+/** `antialias` (default true): when shrinking, average over the pixels each new one covers. */
 export interface ResizeOptions {
   readonly antialias?: boolean;
 }
@@ -18,8 +19,9 @@ export interface FloatFrames extends Frames {
 }
 
 /**
- * Crops `box` from every frame and resizes it to `size` x `size`: bilinear, align_corners = false, and by
- * default antialiased when shrinking (triangle filter scaled by the shrink factor, as Pillow does).
+ * Crops `box` from every frame and resizes it to `size` x `size`: bilinear, align_corners = false,
+ * and by default antialiased when shrinking (triangle filter scaled by the shrink factor, as Pillow
+ * does).
  *
  * @returns [frames, size, size, 3], float32 in 0..255, not rounded
  * @throws VideoError (Shape) when the data does not fit its sizes or the box leaves the frame
@@ -111,7 +113,7 @@ function resizeColumns(
   }
 }
 
-/** Mixes whole rows of `input` into the rows of `output` from `outputStart` on, two rows at a time. */
+/** Mixes whole rows of `input` into rows of `output` from `outputStart` on, two at a time. */
 function resizeRows(
   input: Float32Array,
   { taps, starts, counts, weights }: AxisWeights,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which frames of a decoded clip become the model's input: T frames spread over D seconds from a start
-// that is drawn or given. Everything is computed in source frames; draws come in as numbers in [0, 1).
+// Which frames of a decoded clip become the model's input: T frames spread over D seconds from a
+// start that is drawn or given. Everything is computed in source frames; draws come in as numbers
+// in [0, 1).
 import { checkCounts, checkUniform, VideoError } from './errors.ts';
 
 /** A clip and the stretch of it that one input covers. */
@@ -25,8 +26,8 @@ export type FrameSampling = ClipSpan & FrameStart & { readonly frames: number };
 const frameNudge = 1e-6;
 
 /**
- * Start in seconds for a draw in [0, 1): uniform over the starts that keep the whole stretch inside the
- * clip, 0 when the clip is shorter than the stretch. [mae_st util/decoder, MAViL §B]
+ * Start in seconds for a draw in [0, 1): uniform over the starts that keep the whole stretch inside
+ * the clip, 0 when the clip is shorter than the stretch. [mae_st util/decoder, MAViL §B]
  */
 export function startSecondsFor(span: ClipSpan, startUniform: number): number {
   checkSpan('startSecondsFor', span);
@@ -47,8 +48,8 @@ export function evenStartSeconds(span: ClipSpan, views: number): Float64Array {
 }
 
 /**
- * Times of the sampled frames in seconds, each in [0, clip length): start + i * durationSeconds / frames,
- * wrapped around the clip when it ends first (a short clip plays in a loop). [MAViL §B]
+ * Times of the sampled frames in seconds, each in [0, clip length): start + i * durationSeconds /
+ * frames, wrapped around the clip when it ends first (a short clip plays in a loop). [MAViL §B]
  */
 export function sampleFrameTimes(sampling: FrameSampling): Float64Array {
   const positions = samplePositions('sampleFrameTimes', sampling);
@@ -58,9 +59,9 @@ export function sampleFrameTimes(sampling: FrameSampling): Float64Array {
 /**
  * Indices of the sampled frames, each in [0, available): the frame on screen at each sampled time.
  *
- * Choice: steps of durationSeconds / frames, so 8 frames over 4 s are 2 per second as in [MAViL §B];
- * mae_st instead puts the last frame on the last source frame of the stretch. When the source has fewer
- * frames than are asked for, frames repeat.
+ * Choice: steps of durationSeconds / frames, so 8 frames over 4 s are 2 per second as in [MAViL
+ * §B]; mae_st instead puts the last frame on the last source frame of the stretch. When the source
+ * has fewer frames than are asked for, frames repeat.
  */
 export function sampleFrameIndices(sampling: FrameSampling): Int32Array {
   const positions = samplePositions('sampleFrameIndices', sampling);
