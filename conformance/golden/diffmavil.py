@@ -94,8 +94,8 @@ class CrossAttention(nn.Module):
 class Mlp(nn.Module):
     def __init__(self, width, ratio):
         super().__init__()
-        self.fc1 = nn.Linear(width, ratio * width)
-        self.fc2 = nn.Linear(ratio * width, width)
+        self.fc1 = nn.Linear(width, int(ratio * width))
+        self.fc2 = nn.Linear(int(ratio * width), width)
 
     def forward(self, x):
         return self.fc2(F.gelu(self.fc1(x)))
@@ -134,7 +134,7 @@ class CrossBlock(nn.Module):
 class WindowBlock(Block):
     """Swin block on a [rows, columns] grid of tokens: roll, cut into windows, attend, put back, roll back.
 
-    A grid that the window does not divide is padded below and to the right; padding is never attended to.
+    The window divides the grid; there is no shift along an axis whose grid is no longer than the window.
     """
 
     def __init__(self, width, heads, ratio, grid, window, shift):
@@ -142,53 +142,42 @@ class WindowBlock(Block):
         self.grid, self.window = grid, window
         self.shift = [0 if n <= w else s for n, w, s in zip(grid, window, shift)]
         self.rel_bias = nn.Parameter(torch.zeros((2 * window[0] - 1) * (2 * window[1] - 1), heads))
-        self.padded = [math.ceil(n / w) * w for n, w in zip(grid, window)]
 
     def windows(self, x):
         """[B, rows, columns, C] -> [B, windows, a * b, C]."""
-        a, b = self.window
-        rows, columns = self.padded
+        (rows, columns), (a, b) = self.grid, self.window
         x = x.reshape(x.shape[0], rows // a, a, columns // b, b, x.shape[-1])
         return x.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
 
     def unwindows(self, x):
-        a, b = self.window
-        rows, columns = self.padded
+        (rows, columns), (a, b) = self.grid, self.window
         x = x.unflatten(2, (a, b)).unflatten(1, (rows // a, columns // b))
         return x.permute(0, 1, 3, 2, 4, 5).reshape(x.shape[0], rows, columns, x.shape[-1])
 
     def attention_bias(self):
-        """[windows, heads, a * b, a * b]: relative position, -100 across the seam of the roll, -inf for padding."""
-        a, b = self.window
+        """[windows, heads, a * b, a * b]: relative position, and -100 across the seam of the roll."""
+        (rows, columns), (a, b) = self.grid, self.window
         row = torch.arange(a).repeat_interleave(b)
         column = torch.arange(b).repeat(a)
-        index = (row[:, None] - row[None, :] + a - 1) * (2 * b - 1) + column[:, None] - column[None, :] + b - 1
-        relative = self.rel_bias[index].permute(2, 0, 1)
+        row_distance = row[:, None] - row[None, :] + a - 1
+        column_distance = column[:, None] - column[None, :] + b - 1
+        relative = self.rel_bias[row_distance * (2 * b - 1) + column_distance].permute(2, 0, 1)
 
         def bands(length, window, shift):
             place = torch.arange(length)
             return (place >= length - window).long() + (place >= length - shift).long() if shift else place * 0
 
-        region = (
-            bands(self.padded[0], a, self.shift[0])[:, None] * 3 + bands(self.padded[1], b, self.shift[1])[None, :]
-        )
-        real = torch.zeros(self.padded, dtype=torch.long)
-        real[: self.grid[0], : self.grid[1]] = 1
-        real = real.roll([-s for s in self.shift], (0, 1))
+        region = bands(rows, a, self.shift[0])[:, None] * 3 + bands(columns, b, self.shift[1])[None, :]
         region = self.windows(region[None, :, :, None])[0, :, :, 0]
-        real = self.windows(real[None, :, :, None])[0, :, :, 0]
         mask = (region[:, :, None] != region[:, None, :]) * torch.tensor(-100.0, dtype=relative.dtype)
-        mask = mask.masked_fill(real[:, None, :] == 0, -math.inf)
         return relative[None] + mask[:, None]
 
     def forward(self, x):
-        (rows, columns), (sr, sc) = self.grid, self.shift
-        query_key_value = self.attn.qkv(self.norm1(x)).unflatten(1, (rows, columns))
-        padding = (0, 0, 0, self.padded[1] - columns, 0, self.padded[0] - rows)
-        rolled = F.pad(query_key_value, padding).roll((-sr, -sc), (1, 2))
+        sr, sc = self.shift
+        rolled = self.attn.qkv(self.norm1(x)).unflatten(1, self.grid).roll((-sr, -sc), (1, 2))
         query, key, value = self.windows(rolled).chunk(3, dim=-1)
         mixed = attend(query, key, value, self.attn.heads, self.attention_bias())
-        mixed = self.unwindows(mixed).roll((sr, sc), (1, 2))[:, :rows, :columns].flatten(1, 2)
+        mixed = self.unwindows(mixed).roll((sr, sc), (1, 2)).flatten(1, 2)
         x = x + self.attn.proj(mixed)
         return x + self.mlp(self.norm2(x))
 

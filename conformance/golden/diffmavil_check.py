@@ -72,8 +72,7 @@ def brute_force_window(block, x):
     tokens = [(r, c) for r in range(rows) for c in range(columns)]
 
     def window(r, c):
-        pr, pc = block.padded
-        return ((r - sr) % pr // a, (c - sc) % pc // b)
+        return ((r - sr) % rows // a, (c - sc) % columns // b)
 
     def wrapped(r, c):
         return (sr > 0 and r < sr, sc > 0 and c < sc)
@@ -92,8 +91,8 @@ def brute_force_window(block, x):
 
 
 def check_windows():
-    sizes = [([8, 8], [4, 4], [2, 2]), ([12, 4], [4, 4], [2, 2]), ([8, 6], [4, 2], [1, 1]), ([8, 2], [4, 4], [2, 2]),
-             ([8, 8], [4, 4], [0, 0]), ([7, 5], [4, 4], [0, 0])]  # fmt: skip
+    sizes = [([8, 8], [4, 4], [2, 2]), ([12, 4], [4, 4], [2, 2]), ([8, 6], [4, 2], [1, 1]), ([6, 5], [3, 5], [2, 2]),
+             ([8, 8], [4, 4], [0, 0]), ([7, 5], [7, 5], [2, 2])]  # fmt: skip
     for grid, window, shift in sizes:
         block = random_module(WindowBlock(12, 3, 4, grid, window, shift))
         x = torch.randn(2, grid[0] * grid[1], 12)

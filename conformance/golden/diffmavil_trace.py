@@ -70,8 +70,6 @@ CASES = {
         decoder={'window': [4, 2], 'shift': [1, 1]},
         loss={'normalizeTargets': True},
     ),
-    # a grid smaller than the window along one axis
-    'window-narrow': case(audio={'frames': 32, 'mels': 8}, video={'frames': 2, 'size': 6, 'predictFrames': 2}),
     # nothing divides anything: 7 x 5 audio tokens, 3 x 3 x 3 video tokens
     'global-self-odd': case(
         0.77,
@@ -86,14 +84,14 @@ CASES = {
         0.8, masked=MASK_TOKEN, encoder={'classToken': True}, decoder={'videoAttention': 'self'}
     ),
     'mask-token-cross': case(masked=MASK_TOKEN, decoder={'audioAttention': 'global'}, loss={'normalizeTargets': True}),
-    # no fusion, no norm at the end of the encoders; other diffusion constants
+    # no fusion, no norm at the end of the encoders; other MLP ratio, depth and diffusion constants
     'fusion-none': case(
         fusion={'kind': 'none'},
-        encoder={'finalNorm': False},
+        encoder={'finalNorm': False, 'mlpRatio': 2},
         masked={'kind': 'diffused', 'timesteps': 50, 'betaStart': 1e-3, 'betaEnd': 0.2, 'exponent': 1},
         decoder={'depth': 3},
     ),
-    # two fusion blocks without a norm after them, ratio at the edge where both views use every token
+    # two fusion blocks without a norm after them; one window (no shift at all); both views together use every token
     'fusion-no-norm': case(0.5, fusion={'depth': 2, 'finalNorm': False}, audio={'frames': 16, 'mels': 16}),
     # AudioMAE and AudioMAE with diffusion
     'audio-only-mask-token': case(
@@ -117,7 +115,7 @@ CASES = {
 
 WIDE = {'encoder': {'width': 64, 'depth': 3, 'heads': 4}, 'decoder': {'width': 48, 'depth': 4, 'heads': 3}}
 LARGE = {
-    # 7 x 4 time-mel grid of 16-value patches; 5 x 3 x 3 video tokens
+    # 21 x 3 audio and 5 x 3 x 3 video tokens
     'large-odd': case(
         0.8, 3, audio={'frames': 336, 'mels': 48, 'patch': 16},
         video={'frames': 10, 'size': 48, 'patch': 16, 'predictFrames': 5},
@@ -127,9 +125,11 @@ LARGE = {
         0.8, 2, audio={'frames': 512, 'mels': 128, 'patch': 16},
         video={'frames': 14, 'size': 80, 'patch': 16, 'predictFrames': 14}, **WIDE,
     ),
-    'large-ragged-window': case(
-        0.8, 2, audio={'frames': 336, 'mels': 112, 'patch': 16},
-        video={'frames': 6, 'size': 48, 'patch': 16, 'predictFrames': 6}, **WIDE,
+    'large-window-7x5': case(
+        0.85, 2, audio={'frames': 448, 'mels': 160, 'patch': 16},
+        video={'frames': 6, 'size': 48, 'patch': 16, 'predictFrames': 6},
+        encoder={**WIDE['encoder'], 'finalNorm': False}, fusion={'kind': 'none'},
+        decoder={**WIDE['decoder'], 'window': [7, 5], 'shift': [3, 2]},
     ),
     'large-self': case(
         0.9, 5, audio={'frames': 272, 'mels': 80, 'patch': 16},
