@@ -216,7 +216,7 @@ class Encoder(nn.Module):
 
 
 class Fusion(nn.Module):
-    """MAViL §3.1, joint: blocks over the concatenation, audio first."""
+    """MAViL §3.1, joint: blocks over the concatenation, audio first; a single modality is mixed with itself."""
 
     def __init__(self, width, heads, ratio, config):
         super().__init__()
@@ -224,12 +224,12 @@ class Fusion(nn.Module):
         if config['finalNorm']:
             self.norm = nn.LayerNorm(width, eps=EPSILON)
 
-    def forward(self, audio, video):
-        x = torch.cat([audio, video], dim=1)
+    def forward(self, tokens):
+        x = torch.cat(tokens, dim=1)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x) if hasattr(self, 'norm') else x
-        return x.split([audio.shape[1], video.shape[1]], dim=1)
+        return x.split([t.shape[1] for t in tokens], dim=1)
 
 
 class Decoder(nn.Module):
@@ -391,7 +391,7 @@ class DiffMavil(nn.Module):
 
         fused = dict(first)
         if config['fusion']['kind'] == 'joint':
-            fused['audio'], fused['video'] = self.fusion(first['audio'], first['video'])
+            fused = dict(zip(self.modalities, self.fusion([first[m] for m in self.modalities])))
 
         out, total = {}, 0.0
         for m in self.modalities:

@@ -108,8 +108,9 @@ CASES = {
         decoder={'videoAttention': 'self'},
         loss={'normalizeTargets': True, **NO_CONTRAST},
     ),
+    # one modality with a joint fusion: more blocks over its own tokens
     'video-only-cross': case(
-        audio=None, video={'size': 8}, fusion={'kind': 'none'}, loss={'interWeight': 0, 'intraWeight': 0.2}
+        audio=None, video={'size': 8}, loss={'interWeight': 0, 'intraWeight': 0.2}
     ),
 }
 
