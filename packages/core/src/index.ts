@@ -2,6 +2,13 @@
 // @diffmavil/core: what tfjs-core lacks for training transformers.
 import './register-gradients.ts';
 
+export {
+  valueAndGrads,
+  type ParameterRecord,
+  type ValueAndGrads,
+  type ValueAndGradsOptions,
+} from './autodiff.ts';
+export { checkpoint } from './checkpoint.ts';
 export * from './errors.ts';
 export * from './ops/index.ts';
 export {
