@@ -1,2 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+// @diffmavil/model: the model of the paper and what one does with it. Start with mavil.ts, one pre-training pass.
+export {
+  defineModel,
+  modalities,
+  patchValues,
+  targetValues,
+  tokenCount,
+  tokenGrid,
+} from './config.ts';
+export type {
+  AudioConfig,
+  DecoderConfig,
+  EncoderConfig,
+  FusionConfig,
+  LossConfig,
+  MaskedConfig,
+  Modality,
+  ModelConfig,
+  PartialModelConfig,
+  VideoConfig,
+} from './config.ts';
+export { presetMasking, presetOrConfig, presets } from './presets.ts';
+export type { PresetMasking, PresetName } from './presets.ts';
+export {
+  checkParameterShapes,
+  classifierShapes,
+  initializeHead,
+  initializeParameters,
+  parameterCount,
+  parameterShapes,
+} from './parameters.ts';
+export type { Parameters } from './parameters.ts';
+export {
+  positionTable,
+  sinCosPositions1d,
+  sinCosPositions2d,
+  sinCosPositionsVideo,
+} from './positions.ts';
+export { maskOrder, visibleCount } from './masking.ts';
+export type { ComputeOptions } from './blocks.ts';
+export { encode, encodeAudio, encodeVideo, meanPool, withoutClassToken } from './encoder.ts';
+export type { EncodeOptions } from './encoder.ts';
+export { fuse } from './fusion.ts';
+export type { PerModality } from './fusion.ts';
+export { diffuseMasked, predictedFrameInTubelet, targetPatches } from './diffusion.ts';
+export type { NoiseInput } from './diffusion.ts';
+export { decodeAudio } from './audio-decoder.ts';
+export { decodeVideo } from './video-decoder.ts';
+export type { DecoderInput } from './decoder-tokens.ts';
+export { interModalLoss, intraModalLoss, reconstructionLoss, totalLoss } from './losses.ts';
+export type { LossTerms } from './losses.ts';
+export { pretrainForward } from './mavil.ts';
+export type { PretrainOutputs } from './mavil.ts';
+export type { ModalityInput } from './split-tokens.ts';
+export { classifierForward, dropPathRates } from './classifier.ts';
+export type { ClassifierOptions } from './classifier.ts';
+export { reconstructPatches } from './reconstruct.ts';
+export type { PatchReconstruction, ReconstructOptions } from './reconstruct.ts';
+export { DiffMavil } from './diffmavil.ts';
+export type {
+  AudioClip,
+  AudioReconstruction,
+  Classification,
+  DiffMavilParts,
+  VideoClip,
+  VideoReconstruction,
+} from './diffmavil.ts';
+export { clipAudioPatches, clipVideoPatches } from './input-patches.ts';
+export type { InputSettings } from './input-patches.ts';
+export { defaultPreprocessor } from './preprocessor.ts';
+export type { AudioPreprocessor, Preprocessor, VideoPreprocessor } from './preprocessor.ts';
+export { readSafetensors, readSafetensorsFile, writeSafetensors } from './safetensors.ts';
+export type { SafeTensor, SafetensorsFile, WritableTensor } from './safetensors.ts';
+export { countMacs, countMacsOverCurriculum, macRatios } from './flops.ts';
+export type { MacCounts, MacOptions } from './flops.ts';

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Diffused patches: masked patches x_0 noised to x_t, in patch space [DiffMAViL §3, App. B.2].
+// t is drawn per clip and per modality; the decoder predicts x_0.
+import { ConfigError, diffuse, gatherTokens, shapeOf } from '@diffmavil/core';
+import { alphaBarAt, alphaBars, forwardCoefficients } from '@diffmavil/schedulers';
+import * as tf from '@tensorflow/tfjs-core';
+
+import { patchValues, targetValues, tokenCount } from './config.ts';
+import type { MaskedConfig, Modality, ModelConfig } from './config.ts';
+
+/** Where the noise comes from: keys int32 [batch, 4] for keyed normals, or the values [batch, masked, patchValues]. */
+export type NoiseInput = { readonly keys: tf.Tensor } | { readonly values: tf.Tensor };
+
+type Diffused = Extract<MaskedConfig, { kind: 'diffused' }>;
+
+const tables = new Map<string, Float64Array>();
+
+/** alphaBar_t of a configuration's schedule at index t - 1, T values in float64; not to be written to. */
+export function alphaBarTable({ timesteps, betaStart, betaEnd, exponent }: Diffused): Float64Array {
+  const key = `${timesteps} ${betaStart} ${betaEnd} ${exponent}`;
+  const known = tables.get(key);
+  if (known !== undefined) return known;
+  const made = alphaBars({ kind: 'linear', timesteps, betaStart, betaEnd, exponent });
+  tables.set(key, made);
+  return made;
+}
+
+/**
+ * x_t = sqrt(alphaBar_t) x_0 + sqrt(1 - alphaBar_t) eps [DDPM eq. 4] of the patches at `masked`.
+ * patches [batch, tokens, patchValues], masked int32 [batch, masked], timesteps [batch] in 1..T
+ * -> [batch, masked, patchValues]. Throws ConfigError for a timestep outside 1..T.
+ */
+export function diffuseMasked(
+  schedule: Diffused,
+  patches: tf.Tensor,
+  masked: tf.Tensor,
+  timesteps: ArrayLike<number>,
+  noise: NoiseInput,
+): tf.Tensor3D {
+  const table = alphaBarTable(schedule);
+  const coefficients = Array.from(timesteps, (t) => {
+    if (!Number.isInteger(t) || t < 1 || t > table.length) {
+      throw new ConfigError(`diffuse: expected timesteps 1..${table.length}, got ${t}`);
+    }
+    return forwardCoefficients(alphaBarAt(table, t));
+  });
+  return tf.tidy(() => {
+    const signal = tf.tensor1d(coefficients.map((c) => c.signal));
+    const noiseScale = tf.tensor1d(coefficients.map((c) => c.noise));
+    return diffuse(patches, masked, signal, noiseScale, noise) as tf.Tensor3D;
+  });
+}
+
+/**
+ * What the decoder predicts, and what is diffused: the patches themselves, or one frame of each tubelet when
+ * video.predictFrames = frames / tubelet. patches [batch, tokens, patchValues] -> [batch, tokens, targetValues].
+ * May return `patches` itself.
+ */
+export function targetPatches(
+  config: ModelConfig,
+  modality: Modality,
+  patches: tf.Tensor,
+): tf.Tensor {
+  const values = targetValues(config, modality);
+  if (values === patchValues(config, modality)) return patches;
+  return tf.tidy(() => {
+    const { batch, tokens } = shapeOf(patches, '[batch, tokens, values]', 'targetPatches: patches');
+    const frames = tf.tensor2d(predictedRows(config, batch), [batch, tokens], 'int32');
+    const { tubelet } = config.video ?? { tubelet: 1 };
+    // A tubelet's frames lie one after another in a patch, so each is a row of its own.
+    return gatherTokens(tf.reshape(patches, [batch, tokens * tubelet, values]), frames);
+  });
+}
+
+/**
+ * The frame of each tubelet that is predicted: frame trunc(linspace(0, frames - 1, frames / tubelet)[t]) of the
+ * clip, counted within tubelet t [SpatiotemporalMAE `pred_t_dim`]: 0, 0, 0, 0, 0, 0, 0, 1 for 16 frames by 2.
+ */
+export function predictedFrameInTubelet(frames: number, tubelet: number): number[] {
+  const count = frames / tubelet;
+  return Array.from({ length: count }, (_, t) =>
+    count === 1 ? 0 : Math.floor((t * (frames - 1)) / (count - 1)) - t * tubelet,
+  );
+}
+
+/** Row of each token's predicted frame among [tokens * tubelet] rows, for every clip of a batch. */
+function predictedRows(config: ModelConfig, batch: number): Int32Array {
+  const { frames, tubelet } = config.video ?? { frames: 1, tubelet: 1 };
+  const tokens = tokenCount(config, 'video');
+  const perTime = tokens / (frames / tubelet);
+  const chosen = predictedFrameInTubelet(frames, tubelet);
+  return Int32Array.from({ length: batch * tokens }, (_, i) => {
+    const token = i % tokens;
+    return token * tubelet + (chosen[Math.floor(token / perTime)] ?? 0);
+  });
+}
