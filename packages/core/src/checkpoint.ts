@@ -14,7 +14,9 @@ import {
   hold,
   isOfActiveScope,
   record,
+  recordNode,
   release,
+  withoutTape,
   type TapeNode,
 } from './tfjs-engine.ts';
 
@@ -22,7 +24,7 @@ const where = 'checkpoint';
 
 /**
  * `fn(...inputs)`, of which only the inputs are kept for the backward pass; `fn` runs again there. The gradients are those of
- * `fn(...inputs)` to the last bit.
+ * `fn(...inputs)` to the last bit, but for inputs that are used outside `fn` too: theirs are summed in another order.
  *
  * Every tensor that gradients should reach, parameters too, must be among the inputs: other tensors that `fn` uses count as
  * constants. `fn` is synchronous, keyed (the same inputs give the same value) and returns one float32 tensor. Checkpoints may
@@ -35,15 +37,17 @@ export function checkpoint(
   inputs: readonly tf.Tensor[],
 ): tf.Tensor {
   checkTfjsVersion(where);
-  return engineInternals().runKernelFunc({
-    forwardFunc: (_backend, save) => {
-      const y = run(fn, inputs);
-      save(inputs);
-      return y;
-    },
-    backwardsFunc: (dy, saved) => backward(fn, dy, inputs, saved),
+  if (!engineInternals().isTapeOn()) return run(fn, inputs);
+  const y = withoutTape(() => run(fn, inputs));
+  const saved = withoutTape(() => inputs.map((x) => hold(alias(x))));
+  recordNode({
+    kernelName: where,
     inputs: Object.fromEntries(inputs.entries()),
+    outputs: [y],
+    saved,
+    gradient: ([dy]) => backward(fn, dy!, inputs, saved),
   });
+  return y;
 }
 
 /** Runs fn; its result is a tensor of its own, also when fn returns an input. */
@@ -89,8 +93,8 @@ function checkCaptures(tape: readonly TapeNode[], saved: readonly tf.Tensor[]): 
     for (const x of Object.values(node.inputs)) {
       if (!own.has(x?.id) && isDifferentiated(x?.id)) {
         throw new ConfigError(
-          `${where}: expected every tensor with a gradient among the inputs, got one of shape ` +
-            `${formatShape(x.shape)} used by ${node.kernelName}. Try: pass it in inputs`,
+          `${where}: expected every tensor with a gradient among the inputs, got another one ` +
+            `of shape ${formatShape(x.shape)} used by fn. Try: pass it in inputs`,
         );
       }
     }

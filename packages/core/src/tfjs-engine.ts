@@ -6,6 +6,7 @@ import { ConfigError } from './errors.ts';
 
 /** One recorded kernel. */
 export interface TapeNode {
+  readonly id: number;
   readonly kernelName: string;
   /** By name, or by position for kernels that take a list. */
   readonly inputs: Readonly<Record<string, tf.Tensor>>;
@@ -15,30 +16,18 @@ export interface TapeNode {
   readonly gradient?: (dys: readonly tf.Tensor[]) => Readonly<Record<string, () => tf.Tensor>>;
 }
 
-/** A function with its own gradient, recorded as one node. */
-export interface CustomKernel {
-  readonly forwardFunc: (
-    backend: unknown,
-    save: (tensors: readonly tf.Tensor[]) => void,
-  ) => tf.Tensor;
-  readonly backwardsFunc: (
-    dy: tf.Tensor,
-    saved: readonly tf.Tensor[],
-  ) => Record<string, () => tf.Tensor>;
-  readonly inputs: Readonly<Record<string, tf.Tensor>>;
-}
-
 /** What the engine has at run time. */
 export interface EngineInternals {
   readonly state: {
     activeTape: TapeNode[] | null;
+    nextTapeNodeId: number;
     gradientDepth: number;
     kernelDepth: number;
     readonly activeScope: { readonly id: number } | null;
     readonly numDataMovesStack: number[];
   };
   readonly track: (tensor: tf.Tensor) => tf.Tensor;
-  readonly runKernelFunc: (kernel: CustomKernel) => tf.Tensor;
+  readonly isTapeOn: () => boolean;
 }
 
 /** The engine with its internals; `checkTfjsVersion` comes first. */
@@ -75,6 +64,12 @@ export function record<T>(f: () => T): { readonly result: T; readonly tape: Tape
 /** Runs `f` and records nothing. */
 export function withoutTape<T>(f: () => T): T {
   return withState({ activeTape: null, gradientDepth: 0 }, f);
+}
+
+/** Adds a node of our own to the active tape; only while `isTapeOn()`. */
+export function recordNode(node: Omit<TapeNode, 'id'>): void {
+  const { state } = engineInternals();
+  state.activeTape?.push({ id: state.nextTapeNodeId++, ...node });
 }
 
 /** Frees what nodes keep for their gradients. */
