@@ -1,2 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+// @diffmavil/trainer: data sets, the training loop, checkpoints, metrics, reports. The command line is a thin layer over these.
+export {
+  type ClipEntry,
+  type Dataset,
+  type DatasetColumns,
+  clipsOfSplits,
+  dataClips,
+  readDataset,
+} from './data/dataset.ts';
+export {
+  type AugmentationConfig,
+  type DataConfig,
+  type FinetuneConfig,
+  type OptimizerConfig,
+  type RunConfig,
+  defineFinetune,
+  defineRun,
+} from './config.ts';
+export {
+  type ClassifierMetrics,
+  type ClipEmbedding,
+  type EvaluationOptions,
+  audioToVideoRetrieval,
+  embedClips,
+  evaluateClassifier,
+} from './evaluate.ts';
+export { type FinetuneOptions, finetune } from './finetune.ts';
+export { type LogRecord, readRecords } from './json-lines.ts';
+export {
+  type RetrievalMetrics,
+  type Scores,
+  type TaggingMetrics,
+  retrievalMetrics,
+  taggingMetrics,
+  topKAccuracy,
+} from './metrics.ts';
+export { type PretrainOptions, pretrain } from './pretrain.ts';
+export type { ProgressOutput } from './progress.ts';
+export { finetuneRecipes } from './recipes.ts';
+export type { TrainResult } from './train.ts';

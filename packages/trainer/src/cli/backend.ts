@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that chooses a tfjs backend.
+import { DeviceError } from '@diffmavil/core';
+import * as tf from '@tensorflow/tfjs-core';
+
+export const backendNames = ['auto', 'diffmavil-cpu', 'diffmavil-cuda', 'cpu', 'wasm'] as const;
+export type BackendName = (typeof backendNames)[number];
+
+/**
+ * Starts a backend. `auto` takes the fastest that works here: WebAssembly, else plain JavaScript.
+ * @returns The name of the backend in use.
+ * @throws DeviceError when the named backend cannot be used; another one is never taken in its place.
+ */
+export async function useBackend(name: BackendName): Promise<string> {
+  switch (name) {
+    case 'cpu':
+      return useCpu();
+    case 'wasm':
+      return useWasm();
+    case 'auto':
+      return useWasm().catch(useCpu);
+    case 'diffmavil-cpu':
+    case 'diffmavil-cuda':
+      throw new DeviceError(
+        `backend: expected one that is built, got ${name}, which this version does not have. Try: --backend wasm`,
+      );
+    default:
+      name satisfies never;
+      throw new DeviceError(`backend: expected ${backendNames.join(' or ')}, got ${String(name)}`);
+  }
+}
+
+async function useCpu(): Promise<string> {
+  const { MathBackendCPU } = await import('@tensorflow/tfjs-backend-cpu');
+  await start('cpu');
+  const backend = tf.backend();
+  // tfjs greets on the first use of this backend and advises another package.
+  if (backend instanceof MathBackendCPU)
+    (backend as unknown as { firstUse: boolean }).firstUse = false;
+  return 'cpu';
+}
+
+async function useWasm(): Promise<string> {
+  await import('@tensorflow/tfjs-backend-wasm');
+  return start('wasm');
+}
+
+async function start(name: string): Promise<string> {
+  if (!(await tf.setBackend(name)))
+    throw new DeviceError(`backend: expected ${name} to start, got a failure. Try: --backend cpu`);
+  await tf.ready();
+  return name;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { defineFinetune, defineRun } from './config.ts';
+
+const messageOf = (run: () => unknown): string => {
+  try {
+    run();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return 'no error';
+};
+
+describe('defineRun', () => {
+  it("has the paper's defaults [DiffMAViL Table 4]", () => {
+    const config = defineRun({ model: 'tiny' });
+    expect(config.optimizer).toEqual({
+      learningRate: 4e-4,
+      minLearningRate: 1e-6,
+      warmupEpochs: 8,
+      weightDecay: 1e-5,
+      beta1: 0.9,
+      beta2: 0.95,
+      epsilon: 1e-8,
+      clipNorm: null,
+      layerDecay: 1,
+    });
+    expect(config.masking).toEqual({ kind: 'linear', start: 0.9, end: 0.8 });
+    expect(config.epochs).toBe(60);
+  });
+
+  it('survives JSON and is frozen', () => {
+    const config = defineRun({ model: 'tiny', epochs: 3 });
+    expect(defineRun(JSON.parse(JSON.stringify(config)))).toEqual(config);
+    expect(Object.isFrozen(config.optimizer)).toBe(true);
+  });
+
+  it('reports every fault at once, with the nearest known key', () => {
+    expect(
+      messageOf(() =>
+        defineRun({
+          model: 'tiny',
+          epoch: 3,
+          optimizer: { lr: 1, learningRat: 2 },
+          batch: { size: 0 },
+        }),
+      ),
+    ).toBe(
+      "run config: unknown key 'optimizer.lr', expected one of learningRate, minLearningRate, warmupEpochs, weightDecay, beta1, beta2, epsilon, clipNorm, layerDecay; unknown key 'optimizer.learningRat'. Try: 'optimizer.learningRate'; batch.size: too small: expected number to be >=1; unknown key 'epoch'. Try: 'epochs'",
+    );
+  });
+
+  it('names the presets when the model is none of them', () => {
+    expect(messageOf(() => defineRun({ model: 'huge' }))).toMatch(
+      /^run config: expected model to be a preset \(tiny, small, base, .*\) or an object, got 'huge'$/,
+    );
+    expect(messageOf(() => defineRun({}))).toMatch(/^run config: model: /);
+  });
+});
+
+describe('defineFinetune', () => {
+  it('has layer-wise decay 0.75 and stochastic depth 0.1 [DiffMAViL Table 4]', () => {
+    const config = defineFinetune({ model: 'tiny' });
+    expect(config.optimizer.layerDecay).toBe(0.75);
+    expect(config.dropPath).toBe(0.1);
+    expect(config.modality).toBe('audio');
+  });
+});

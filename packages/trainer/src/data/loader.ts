@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Samples from worker threads, in a stated order, a bounded number ahead. An unreadable clip is reported once, its place taken by the
+// next position of the epoch's order; which clips make a batch therefore depends on the data alone, not on timing.
+import { Worker } from 'node:worker_threads';
+import { type Key, fold, makeKey } from '@diffmavil/core';
+import type { WorkerAnswer, WorkerSetup, WorkerTask } from './clip-worker.ts';
+import type { ClipEntry } from './dataset.ts';
+import type { Sample, SampleSpec } from './sample.ts';
+import { clipAt } from './sampler.ts';
+
+export interface LoadedSample extends Sample {
+  readonly clip: ClipEntry;
+  /** Key of every draw that concerns this clip in this epoch. */
+  readonly key: Key;
+}
+
+/** A data set so broken that going on would be pointless. */
+export class DataError extends Error {
+  override readonly name = 'DataError';
+  readonly kind = 'Media';
+}
+
+export interface LoaderOptions {
+  readonly clips: readonly ClipEntry[];
+  readonly spec: SampleSpec;
+  readonly seed: number;
+  /** Threads, 1 or more. */
+  readonly workers: number;
+  readonly cacheFolder: string | null;
+  readonly maxBadShare: number;
+  /** Clips known to be unreadable: id -> reason. */
+  readonly badClips: Readonly<Record<string, string>>;
+  /** Called once for each newly found unreadable clip. */
+  readonly onBadClip: (clip: ClipEntry, reason: string) => void;
+}
+
+/** Samples prepared beyond the batch being consumed. */
+const samplesAhead = 16;
+
+/** Owns worker threads: call `close` when done. */
+export class ClipLoader {
+  readonly #options: LoaderOptions;
+  readonly #pool: WorkerPool;
+  readonly #bad: Map<string, string>;
+
+  constructor(options: LoaderOptions) {
+    this.#options = options;
+    this.#bad = new Map(Object.entries(options.badClips));
+    this.#pool = new WorkerPool(options.workers, {
+      spec: options.spec,
+      cacheFolder: options.cacheFolder,
+    });
+  }
+
+  /** Unreadable clips so far: id -> reason. */
+  get badClips(): Record<string, string> {
+    return Object.fromEntries(this.#bad);
+  }
+
+  /**
+   * Samples of an epoch in its order, from a position on; endless (the order repeats), so take as many as the epoch has.
+   * Each comes with the position after it, the cursor to store.
+   * @throws DataError when more than `maxBadShare` of the clips, or all of them, are unreadable.
+   */
+  async *epoch(
+    epoch: number,
+    cursor: number,
+  ): AsyncGenerator<{ sample: LoadedSample; cursor: number }> {
+    const { clips, seed } = this.#options;
+    const pending: {
+      position: number;
+      clip: ClipEntry;
+      key: Key;
+      answer: Promise<WorkerAnswer>;
+    }[] = [];
+    let position = cursor;
+    const request = (): void => {
+      const clip = clips[clipAt(seed, epoch, clips.length, position)]!;
+      position++;
+      if (this.#bad.has(clip.id)) return;
+      const key = fold(makeKey(seed), 'clip', epoch, clip.id);
+      const answer = this.#pool.run({ path: clip.path, key });
+      answer.catch(() => {});
+      pending.push({ position, clip, key, answer });
+    };
+    for (;;) {
+      while (pending.length < samplesAhead && this.#bad.size < clips.length) request();
+      const next = pending.shift();
+      if (next === undefined) throw this.#tooMany();
+      const answer = await next.answer;
+      if ('sample' in answer)
+        yield {
+          sample: { ...answer.sample, clip: next.clip, key: next.key },
+          cursor: next.position,
+        };
+      else this.#reject(next.clip, answer);
+    }
+  }
+
+  /** Every clip once, in the data set's order, as it is for evaluation; unreadable ones are reported and left out. */
+  async *each(): AsyncGenerator<LoadedSample> {
+    const { clips, seed } = this.#options;
+    const pending: { clip: ClipEntry; key: Key; answer: Promise<WorkerAnswer> }[] = [];
+    for (let index = 0; index < clips.length || pending.length > 0;) {
+      while (pending.length < samplesAhead && index < clips.length) {
+        const clip = clips[index++]!;
+        const key = fold(makeKey(seed), 'clip', 0, clip.id);
+        const answer = this.#pool.run({ path: clip.path, key });
+        answer.catch(() => {});
+        pending.push({ clip, key, answer });
+      }
+      const { clip, key, answer } = pending.shift()!;
+      const done = await answer;
+      if ('sample' in done) yield { ...done.sample, clip, key };
+      else this.#reject(clip, done);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  #reject(clip: ClipEntry, answer: { fault: string; expected: boolean }): void {
+    if (!answer.expected) throw new Error(answer.fault);
+    if (this.#bad.has(clip.id)) return;
+    this.#bad.set(clip.id, answer.fault);
+    this.#options.onBadClip(clip, answer.fault);
+    const { clips, maxBadShare } = this.#options;
+    if (this.#bad.size > maxBadShare * clips.length && this.#bad.size > 1) throw this.#tooMany();
+    if (this.#bad.size === clips.length) throw this.#tooMany();
+  }
+
+  #tooMany(): DataError {
+    const { clips, maxBadShare } = this.#options;
+    const [id, reason] = [...this.#bad][0]!;
+    return new DataError(
+      `data: expected at most ${Math.round(maxBadShare * 100)} % unreadable clips, got ${this.#bad.size} of ${clips.length}, the first ${id}: ${reason}. Try: repair or remove them, or raise data.maxBadShare`,
+    );
+  }
+}
+
+type Settle = { resolve: (answer: WorkerAnswer) => void; reject: (error: Error) => void };
+
+class WorkerPool {
+  readonly #workers: { worker: Worker; busy: number }[];
+  readonly #waiting = new Map<number, Settle>();
+  #tasks = 0;
+
+  constructor(count: number, setup: WorkerSetup) {
+    // From src/data and from dist/data alike this is the built worker: threads cannot run TypeScript on Node 20.
+    const file = new URL('../../dist/data/clip-worker.js', import.meta.url);
+    this.#workers = Array.from({ length: count }, () => {
+      const worker = new Worker(file, { workerData: setup });
+      const slot = { worker, busy: 0 };
+      worker.on('message', (answer: WorkerAnswer) => {
+        slot.busy--;
+        this.#settle(answer.task)?.resolve(answer);
+      });
+      worker.on('error', (error) =>
+        this.#fail(error instanceof Error ? error : new Error(String(error))),
+      );
+      return slot;
+    });
+  }
+
+  run(task: Omit<WorkerTask, 'task'>): Promise<WorkerAnswer> {
+    const id = this.#tasks++;
+    const slot = this.#workers.reduce((least, candidate) =>
+      candidate.busy < least.busy ? candidate : least,
+    );
+    slot.busy++;
+    slot.worker.postMessage({ ...task, task: id } satisfies WorkerTask);
+    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map(({ worker }) => worker.terminate()));
+    this.#fail(new Error('loader: closed'));
+  }
+
+  #settle(task: number): Settle | undefined {
+    const settle = this.#waiting.get(task);
+    this.#waiting.delete(task);
+    return settle;
+  }
+
+  #fail(error: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}

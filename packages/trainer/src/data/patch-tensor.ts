@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Samples as one tensor of patches.
+import { type Modality, type ModelConfig, patchValues, tokenCount } from '@diffmavil/model';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Sample } from './sample.ts';
+
+/** `[batch, tokens, patchValues]` of one modality; every sample must have it. */
+export function patchTensor(
+  config: ModelConfig,
+  modality: Modality,
+  samples: readonly Sample[],
+): tf.Tensor3D {
+  const tokens = tokenCount(config, modality);
+  const width = patchValues(config, modality);
+  const values = new Float32Array(samples.length * tokens * width);
+  samples.forEach((sample, i) => {
+    const patches = modality === 'audio' ? sample.audioPatches : sample.videoPatches;
+    values.set(patches!, i * tokens * width);
+  });
+  return tf.tensor3d(values, [samples.length, tokens, width]);
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a trained model is worth on a data set: tagging and classification figures of a classifier, embeddings and audio-to-video
+// retrieval of a pre-trained model.
+import { ConfigError, disposeTree } from '@diffmavil/core';
+import {
+  type Modality,
+  type Preprocessor,
+  classifierForward,
+  encode,
+  meanPool,
+  modalities,
+} from '@diffmavil/model';
+import { type ModelFolder, loadModelFolder } from '@diffmavil/model/node';
+import * as tf from '@tensorflow/tfjs-core';
+import type { ClipEntry } from './data/dataset.ts';
+import { ClipLoader, type LoadedSample } from './data/loader.ts';
+import { patchTensor } from './data/patch-tensor.ts';
+import { oneModality } from './finetune.ts';
+import {
+  type RetrievalMetrics,
+  type Scores,
+  type TaggingMetrics,
+  retrievalMetrics,
+  taggingMetrics,
+  topKAccuracy,
+} from './metrics.ts';
+import { type ProgressOutput, startProgress } from './progress.ts';
+
+/** Clips to run a model on, and how. */
+export interface EvaluationOptions {
+  readonly clips: readonly ClipEntry[];
+  readonly workers: number;
+  readonly cacheFolder: string | null;
+  readonly maxClipSeconds: number;
+  /** Clips a forward pass. */
+  readonly batch: number;
+  readonly output: ProgressOutput;
+}
+
+export interface ClassifierMetrics extends TaggingMetrics {
+  readonly clips: number;
+  readonly labels: readonly string[];
+  /** Share of clips whose class scores highest; null for multi-label data. */
+  readonly top1: number | null;
+  readonly top5: number | null;
+  /** Share of each class's clips that are classified right, by label; null for multi-label data. */
+  readonly perClass: Readonly<Record<string, number>> | null;
+  /** Unreadable clips, left out: id -> reason. */
+  readonly badClips: Readonly<Record<string, string>>;
+}
+
+/** Figures of the classifier in a model folder. Throws ConfigError when the model has no labels or the data has others. */
+export async function evaluateClassifier(
+  folder: string,
+  options: EvaluationOptions,
+): Promise<ClassifierMetrics> {
+  const model = await loadModelFolder(folder);
+  try {
+    const { labels, task } = model.preprocessor;
+    if (labels === null) {
+      throw new ConfigError(
+        `${folder}: expected a classifier, got a model without labels. Try: diffmavil finetune --init ${folder}`,
+      );
+    }
+    const modality = classifierModality(model);
+    const rows: { logits: Float32Array; targets: readonly string[] }[] = [];
+    const badClips = await forEachBatch(model, [modality], options, (samples) => {
+      const logits = tf.tidy(() =>
+        classifierForward(
+          model.config,
+          model.parameters,
+          modality,
+          patchTensor(model.config, modality, samples),
+        ),
+      );
+      const values = logits.dataSync() as Float32Array;
+      logits.dispose();
+      samples.forEach((sample, i) =>
+        rows.push({
+          logits: values.slice(i * labels.length, (i + 1) * labels.length),
+          targets: knownLabels(sample.clip, labels, folder),
+        }),
+      );
+    });
+    return { ...classifierMetrics(rows, labels, task === 'single-label'), badClips };
+  } finally {
+    disposeTree(model.parameters);
+  }
+}
+
+function classifierMetrics(
+  rows: readonly { logits: Float32Array; targets: readonly string[] }[],
+  labels: readonly string[],
+  singleLabel: boolean,
+): Omit<ClassifierMetrics, 'badClips'> {
+  const classes = labels.length;
+  const values = new Float32Array(rows.length * classes);
+  const multiHot = new Uint8Array(rows.length * classes);
+  rows.forEach(({ logits, targets }, i) => {
+    values.set(logits, i * classes);
+    for (const target of targets) multiHot[i * classes + labels.indexOf(target)] = 1;
+  });
+  const scores: Scores = { values, clips: rows.length, classes };
+  const own = Int32Array.from(rows, ({ targets }) => labels.indexOf(targets[0]!));
+  const accuracyOf = (label: number): number => {
+    const indices = [...own.keys()].filter((i) => own[i] === label);
+    const kept = new Float32Array(
+      indices.flatMap((i) => [...values.subarray(i * classes, (i + 1) * classes)]),
+    );
+    return topKAccuracy(
+      { values: kept, clips: indices.length, classes },
+      new Int32Array(indices.length).fill(label),
+      1,
+    );
+  };
+  return {
+    ...taggingMetrics(scores, multiHot),
+    clips: rows.length,
+    labels,
+    top1: singleLabel ? topKAccuracy(scores, own, 1) : null,
+    top5: singleLabel ? topKAccuracy(scores, own, 5) : null,
+    perClass: singleLabel
+      ? Object.fromEntries(labels.map((label, i) => [label, accuracyOf(i)]))
+      : null,
+  };
+}
+
+/** Mean-pooled encoder outputs of one clip, `[width]` each; null for a modality the model lacks. */
+export interface ClipEmbedding {
+  readonly clip: ClipEntry;
+  readonly audio: Float32Array | null;
+  readonly video: Float32Array | null;
+}
+
+/** Embeds every clip: all tokens, no masking [MAViL §4, retrieval]. */
+export async function embedClips(
+  folder: string,
+  options: EvaluationOptions,
+): Promise<{ embeddings: ClipEmbedding[]; badClips: Record<string, string> }> {
+  const model = await loadModelFolder(folder);
+  try {
+    const embeddings: ClipEmbedding[] = [];
+    const present = modalities(model.config);
+    const badClips = await forEachBatch(model, present, options, (samples) => {
+      const byModality = Object.fromEntries(
+        present.map((modality) => [modality, embedBatch(model, modality, samples)]),
+      );
+      samples.forEach((sample, i) =>
+        embeddings.push({
+          clip: sample.clip,
+          audio: byModality['audio']?.[i] ?? null,
+          video: byModality['video']?.[i] ?? null,
+        }),
+      );
+    });
+    return { embeddings, badClips };
+  } finally {
+    disposeTree(model.parameters);
+  }
+}
+
+/** Audio-to-video retrieval among the embeddings; both modalities must be there. */
+export function audioToVideoRetrieval(embeddings: readonly ClipEmbedding[]): RetrievalMetrics {
+  const of = (modality: Modality): Float32Array[] =>
+    embeddings.map((embedding) => {
+      const vector = embedding[modality];
+      if (vector === null)
+        throw new ConfigError(
+          `retrieve: expected a model of audio and video, got one without ${modality}`,
+        );
+      return vector;
+    });
+  return retrievalMetrics(of('audio'), of('video'));
+}
+
+function embedBatch(
+  { config, parameters }: ModelFolder,
+  modality: Modality,
+  samples: readonly LoadedSample[],
+): Float32Array[] {
+  const pooled = tf.tidy(() =>
+    meanPool(config, encode(config, parameters, modality, patchTensor(config, modality, samples))),
+  );
+  const values = pooled.dataSync() as Float32Array;
+  pooled.dispose();
+  const width = values.length / samples.length;
+  return samples.map((_, i) => values.slice(i * width, (i + 1) * width));
+}
+
+async function forEachBatch(
+  model: ModelFolder,
+  used: readonly Modality[],
+  options: EvaluationOptions,
+  run: (samples: LoadedSample[]) => void,
+): Promise<Record<string, string>> {
+  const { clips, workers, cacheFolder, maxClipSeconds } = options;
+  const preprocessor: Preprocessor =
+    used.length === 1 ? oneModality(model.preprocessor, used[0]!) : model.preprocessor;
+  const loader = new ClipLoader({
+    clips,
+    spec: {
+      model: model.config,
+      preprocessor,
+      augmentation: null,
+      sharedWindow: false,
+      maxClipSeconds,
+    },
+    seed: 0,
+    workers,
+    cacheFolder,
+    maxBadShare: 1,
+    badClips: {},
+    onBadClip: () => {},
+  });
+  const progress = startProgress(options.output, 'clips', clips.length);
+  try {
+    let batch: LoadedSample[] = [];
+    let done = 0;
+    for await (const sample of loader.each()) {
+      batch.push(sample);
+      if (batch.length < options.batch) continue;
+      run(batch);
+      done += batch.length;
+      batch = [];
+      progress.update(done);
+    }
+    if (batch.length > 0) run(batch);
+    progress.update(clips.length);
+    progress.end();
+    return loader.badClips;
+  } finally {
+    await loader.close();
+  }
+}
+
+function classifierModality({ config, parameters }: ModelFolder): Modality {
+  return modalities(config).find((modality) => `${modality}_head.linear.weight` in parameters)!;
+}
+
+function knownLabels(
+  clip: ClipEntry,
+  labels: readonly string[],
+  folder: string,
+): readonly string[] {
+  const unknown = clip.labels.find((label) => !labels.includes(label));
+  if (unknown !== undefined || clip.labels.length === 0) {
+    throw new ConfigError(
+      `${folder}: expected clips labelled ${labels.join(', ')}, got ${unknown ?? 'no label'} for ${clip.id}`,
+    );
+  }
+  return clip.labels;
+}

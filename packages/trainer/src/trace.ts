@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// One training step laid open, for parity with other implementations: weights, patches, masks and noise go in as named tensors,
+// losses, embeddings, predictions and every gradient come out. Nothing is drawn here.
+import {
+  CheckpointError,
+  type Precision,
+  ShapeError,
+  disposeTree,
+  valueAndGrads,
+} from '@diffmavil/core';
+import {
+  type Modality,
+  type ModalityInput,
+  type ModelConfig,
+  type SafeTensor,
+  checkParameterShapes,
+  modalities,
+  pretrainForward,
+} from '@diffmavil/model';
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface TraceRequest {
+  readonly config: ModelConfig;
+  /**
+   * Weights under their names in `model.safetensors`, and for each modality m: `m.patches` [batch, tokens, patchValues],
+   * `m.order` int32 [batch, tokens]; with diffusion also `m.timestep` int32 [batch] in 1..T and `m.noise`
+   * [batch, masked, targetValues], aligned with order[K..).
+   */
+  readonly tensors: Readonly<Record<string, SafeTensor>>;
+  /** Above 0 and below 1: K = floor(tokens (1 - ratio) + 1e-9) tokens are visible. */
+  readonly maskRatio: number;
+  /** Arithmetic of matrix products; default `float32`. */
+  readonly precision?: Precision;
+}
+
+/** A float32 result, row-major. */
+export interface TracedTensor {
+  readonly dtype: 'F32';
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/**
+ * Runs one step on the active backend and reads everything back: `loss`, `loss.{audio,video,inter,intra}` (unweighted, those the
+ * model has), `m.embedding` [batch, width], `m.prediction` [batch, masked, targetValues] and `grad.<name>` for every weight.
+ *
+ * @throws CheckpointError for a tensor that is missing or unknown, ShapeError or ConfigError for one that does not fit.
+ */
+export async function traceStep(request: TraceRequest): Promise<Record<string, TracedTensor>> {
+  const { config, maskRatio, precision = 'float32' } = request;
+  const { weights, inputs } = sortTensors(request);
+  checkParameterShapes(config, weights, { where: 'trace' });
+  const parameters = mapValues(weights, toTensor);
+  const given: Partial<Record<Modality, ModalityInput>> = {};
+  const made: unknown[] = [parameters, given];
+  try {
+    for (const m of modalities(config)) given[m] = modalityInput(config, m, inputs);
+    const { outputs, grads } = valueAndGrads(
+      () => pretrainForward(config, parameters, given, maskRatio, { precision }),
+      parameters,
+    );
+    made.push(outputs, grads);
+    const results = Object.entries<tf.Tensor>({ ...outputs }).map(
+      ([name, tensor]) => [publicName(name), tensor] as const,
+    );
+    const gradients = Object.entries(grads).map(
+      ([name, tensor]) => [`grad.${name}`, tensor] as const,
+    );
+    const read = [...results, ...gradients].map(async ([name, tensor]) => [
+      name,
+      await readTensor(tensor),
+    ]);
+    return Object.fromEntries(await Promise.all(read)) as Record<string, TracedTensor>;
+  } finally {
+    disposeTree(made);
+  }
+}
+
+interface SortedTensors {
+  readonly weights: Record<string, SafeTensor>;
+  readonly inputs: Record<string, SafeTensor>;
+}
+
+function sortTensors({ config, tensors }: TraceRequest): SortedTensors {
+  const known = new Set(
+    modalities(config).flatMap((m) =>
+      ['patches', 'order', 'timestep', 'noise'].map((part) => `${m}.${part}`),
+    ),
+  );
+  const entries = Object.entries(tensors);
+  return {
+    weights: Object.fromEntries(entries.filter(([name]) => !known.has(name))),
+    inputs: Object.fromEntries(entries.filter(([name]) => known.has(name))),
+  };
+}
+
+function modalityInput(
+  config: ModelConfig,
+  modality: Modality,
+  inputs: Readonly<Record<string, SafeTensor>>,
+): ModalityInput {
+  const get = (part: string): SafeTensor => {
+    const tensor = inputs[`${modality}.${part}`];
+    if (tensor === undefined) {
+      throw new CheckpointError(`trace: expected a tensor named ${modality}.${part}, got none`);
+    }
+    return tensor;
+  };
+  const [patches, order] = [get('patches'), get('order')];
+  checkPermutations(order, `trace: ${modality}.order`);
+  if (config.masked.kind === 'mask-token')
+    return { patches: toTensor(patches), order: toTensor(order) };
+  const [timestep, noise] = [get('timestep'), get('noise')];
+  return {
+    patches: toTensor(patches),
+    order: toTensor(order),
+    timesteps: Array.from(timestep.data, Number),
+    noise: { values: toTensor(noise) },
+  };
+}
+
+/** A wrong index would read another clip's tokens on some backends and zeros on others. */
+function checkPermutations({ shape, data }: SafeTensor, where: string): void {
+  const tokens = shape.at(-1) ?? 0;
+  const indices = Array.from(data, Number);
+  for (let at = 0; at < indices.length; at += tokens) {
+    const row = new Set(indices.slice(at, at + tokens));
+    if (row.size === tokens && [...row].every((i) => i >= 0 && i < tokens)) continue;
+    throw new ShapeError(
+      `${where}: expected a permutation of 0..${tokens - 1} in each row, got another in row ${at / tokens}`,
+    );
+  }
+}
+
+/** 64-bit integers, as Python programs write indices, become int32. */
+function toTensor({ dtype, shape, data }: SafeTensor): tf.Tensor {
+  if (dtype === 'F32') return tf.tensor(data, [...shape], 'float32');
+  return tf.tensor(Int32Array.from(data, Number), [...shape], 'int32');
+}
+
+async function readTensor(tensor: tf.Tensor): Promise<TracedTensor> {
+  return { dtype: 'F32', shape: tensor.shape, data: Float32Array.from(await tensor.data()) };
+}
+
+/** `audioLoss` -> `loss.audio`, `videoEmbedding` -> `video.embedding`. */
+function publicName(output: string): string {
+  const [, subject = '', what = ''] = /^([a-z]+)([A-Z][a-z]+)$/.exec(output) ?? [];
+  if (what === '') return output;
+  return what === 'Loss' ? `loss.${subject}` : `${subject}.${what.toLowerCase()}`;
+}
+
+function mapValues<T, U>(
+  record: Readonly<Record<string, T>>,
+  map: (value: T) => U,
+): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]));
+}
