@@ -65,7 +65,7 @@ describe('philox', () => {
 describe('normals', () => {
   it('have the bits of the C++ that the native kernels are made from', () => {
     // FNV-1a over the bits of 4e6 normals of key (0x0123456789abcdef, stream 7): printed by a C++ program compiled with
-    // g++ 14 -O2 -ffp-contract=off.
+    // g++ 12.2 -O2 -ffp-contract=off.
     let hash = 2166136261;
     for (const word of bits(normals([0x89abcdef, 0x01234567, 7, 0], 4e6))) {
       hash = Math.imul(hash ^ word, 16777619);
