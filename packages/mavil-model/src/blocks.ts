@@ -68,6 +68,17 @@ export function applyNorm<T extends Tensor>(parameters: Parameters, name: string
   return layerNorm(x, affine(parameters, name), { epsilon }) as T;
 }
 
+/** `applyLinear` of data: patches [batch, count, in] get no gradient, which spares a matrix product. */
+export function applyEmbedding(
+  parameters: Parameters,
+  name: string,
+  patches: Tensor,
+  { precision = 'float32' }: ComputeOptions = {},
+): Tensor3D {
+  const { weight, bias } = affine(parameters, name);
+  return linear(patches, weight, bias, { precision, inputGradient: false }) as Tensor3D;
+}
+
 /**
  * One block: [batch, tokens, width] -> the same shape. Weights are read under `name`.; with checkpointing only
  * the block's inputs are kept for the backward pass.
@@ -123,7 +134,7 @@ function runBlock(
     mixed,
     { norm: at('norm2'), fc1: at('mlp.fc1'), fc2: at('mlp.fc2') },
     { epsilon, precision, ...(scales === undefined ? {} : { branchScale: scales.mlp }) },
-  ) as Tensor3D;
+  );
 }
 
 function attend(

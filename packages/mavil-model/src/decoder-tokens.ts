@@ -3,7 +3,7 @@
 import { gatherTokens, scatterTokens } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyLinear, applyNorm, weightOf } from './blocks.ts';
+import { applyEmbedding, applyLinear, applyNorm, weightOf } from './blocks.ts';
 import type { ComputeOptions } from './blocks.ts';
 import { tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
@@ -42,7 +42,7 @@ export function maskedTokens(
   options: ComputeOptions,
 ): tf.Tensor3D {
   const name = `${modality}_decoder`;
-  if (noised !== null) return applyLinear(parameters, `${name}.noised_embed`, noised, options);
+  if (noised !== null) return applyEmbedding(parameters, `${name}.noised_embed`, noised, options);
   const [batch = 0, count = 0] = masked.shape;
   const zeros = tf.zeros<tf.Rank.R3>([batch, count, config.decoder.width]);
   return tf.add(zeros, weightOf(parameters, `${name}.mask_token`));

@@ -4,7 +4,7 @@
 import { gatherTokens, ShapeError, shapeOf } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyBlock, applyLinear, applyNorm, weightOf } from './blocks.ts';
+import { applyBlock, applyEmbedding, applyNorm, weightOf } from './blocks.ts';
 import type { BranchScales, ComputeOptions } from './blocks.ts';
 import { patchValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
@@ -44,7 +44,7 @@ export function encode(
   return tf.tidy(() => {
     const order = firstOf(options, `encode: ${modality}.order`);
     const kept = order === null ? patches : gatherTokens(patches, order);
-    const embedded = applyLinear(parameters, `${name}.patch_embed`, kept, options);
+    const embedded = applyEmbedding(parameters, `${name}.patch_embed`, kept, options);
     let x = tf.add<tf.Tensor3D>(embedded, positionsOf(config, modality, width, order));
     if (classToken) x = withClassToken(weightOf(parameters, `${name}.cls_token`), x);
     for (let i = 0; i < depth; i++) {
@@ -103,7 +103,7 @@ export function positionsOf(
     const [batch = 0, count = 0] = order.shape;
     // One gather for the whole batch: the table is shared, so the batch is laid along the tokens.
     const gathered = gatherTokens(table, tf.reshape(order, [1, batch * count]));
-    return tf.reshape(gathered, [batch, count, width]) as tf.Tensor3D;
+    return tf.reshape<tf.Rank.R3>(gathered, [batch, count, width]);
   });
 }
 
