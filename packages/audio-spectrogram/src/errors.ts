@@ -28,20 +28,22 @@ export type Uniform = () => number;
 /** Largest finite float32: beyond it the power of a frame could leave float64. */
 const LARGEST_SAMPLE = 3.4028234663852886e38;
 
-/** The sum of the samples, after checking that each one is a finite float32-sized number. */
-export function finiteSum(samples: Samples, where: string): number {
-  let sum = 0;
+/** Checks that each sample is a finite number of float32 size. They are `offset`.. of a recording of `total`. */
+export function checkSamples(
+  samples: Float64Array,
+  where: string,
+  offset: number = 0,
+  total: number = samples.length,
+): void {
   for (let i = 0; i < samples.length; i++) {
     const sample = samples[i]!;
     if (!(Math.abs(sample) <= LARGEST_SAMPLE)) {
       throw new AudioError(
-        `${where}: expected finite samples in -1..1, got ${sample} at sample ${i} of ${samples.length}. ` +
+        `${where}: expected finite samples in -1..1, got ${sample} at sample ${offset + i} of ${total}. ` +
           'Try: decode the file again; skip the clip when it is damaged',
       );
     }
-    sum += sample;
   }
-  return sum;
 }
 
 /** Lowest and highest sample rate taken, in Hz. */

@@ -192,6 +192,14 @@ describe('logMel at its edges', () => {
     expect(third).toEqual(first);
   });
 
+  it('checks every sample, also those after the last whole frame', () => {
+    for (const samples of [559, 10_640 + 159, 10_640 + 160 + 159]) {
+      const clip = new Float32Array(samples);
+      clip[samples - 1] = Number.NaN;
+      expect(() => logMel(clip)).toThrow(`got NaN at sample ${samples - 1} of ${samples}.`);
+    }
+  });
+
   it('does not change its input', () => {
     const clip = lcg(3, 800);
     const before = clip.slice();

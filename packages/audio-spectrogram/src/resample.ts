@@ -3,7 +3,7 @@
 // j * fromRate / toRate, so only as many filter phases exist as toRate has after dividing by the common
 // divisor. One inner product per output sample; float64 sums.
 import type { Samples } from './errors.ts';
-import { AudioError, checkSampleRate, finiteSum } from './errors.ts';
+import { AudioError, checkSampleRate, checkSamples } from './errors.ts';
 
 /** Design attenuation in dB. Choice: 1 more than the 100 promised, since Kaiser's formulas are fits to within 0.2 dB. */
 const ATTENUATION_DB = 101;
@@ -90,7 +90,12 @@ function filterAt(
   return a + b + (c + d);
 }
 
-function applyPhases(waveform: Samples, from: number, to: number, phases: Phases): Float32Array {
+function applyPhases(
+  waveform: Float64Array,
+  from: number,
+  to: number,
+  phases: Phases,
+): Float32Array {
   const { taps, count, table } = phases;
   // Zeros on both sides, so that the inner loop needs no edge cases.
   const input = new Float64Array(waveform.length + 2 * taps);
@@ -128,8 +133,9 @@ export function createResampler(fromRate: number, toRate: number): Resampler {
   const to = toRate / divisor;
   const phases = from === to ? null : designPhases(from, to);
   return (waveform) => {
-    finiteSum(waveform, 'resample');
-    return phases === null ? Float32Array.from(waveform) : applyPhases(waveform, from, to, phases);
+    const samples = new Float64Array(waveform);
+    checkSamples(samples, 'resample');
+    return phases === null ? new Float32Array(samples) : applyPhases(samples, from, to, phases);
   };
 }
 
