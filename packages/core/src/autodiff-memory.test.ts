@@ -44,6 +44,8 @@ class CountingBackend extends tf.KernelBackend {
 
 const backend = new CountingBackend();
 const size = 1000;
+/** Of each call of the kernel Fill. */
+const filledShapes: number[][] = [];
 
 function register(
   kernelName: string,
@@ -73,7 +75,7 @@ function chain(x: tf.Tensor, layers: number): tf.Tensor {
   return y;
 }
 
-/** The most bytes `call` needs beyond what is there before it, counted in activations. */
+/** The most bytes `call` needs beyond what is there before it, counted in activations; checks that it leaves none. */
 function peakOf(call: () => unknown): number {
   const before = backend.bytes;
   backend.peak = before;
@@ -95,7 +97,11 @@ beforeAll(async () => {
   }
   register('Sum', () => []);
   register('Add', (inputs) => inputs['a']!.shape);
-  register('Fill', (_inputs, attrs) => attrs['shape'] as number[]);
+  register('Fill', (_inputs, attrs) => {
+    const shape = attrs['shape'] as number[];
+    filledShapes.push(shape);
+    return shape;
+  });
   register('TestLayer', (inputs) => inputs['x']!.shape);
   register('TestLayerGrad', (inputs) => inputs['dy']!.shape);
   tf.registerGradient({
@@ -130,5 +136,43 @@ describe('peak memory of 20 layers, in activations', () => {
     };
     // At the fourth stretch: the inputs of three (that of the first is w), its five activations, one gradient.
     expect(peakOf(() => valueAndGrads(() => ({ loss: loss() }), { w }))).toBe(9);
+  });
+});
+
+describe('the gradient of an output that the loss does not use', () => {
+  beforeAll(() => {
+    const kernelFunc: tf.KernelFunc = () =>
+      [[3], [size]].map((shape) => ({
+        dataId: backend.write(new Float32Array(), shape),
+        shape,
+        dtype: 'float32',
+      }));
+    tf.registerKernel({ kernelName: 'TestTwoOutputs', backendName: 'counting', kernelFunc });
+  });
+
+  function shapesFilled(gradFunc: tf.GradFunc): number[][] {
+    tf.registerGradient({ kernelName: 'TestTwoOutputs', gradFunc });
+    const w = tf.zeros([3]);
+    filledShapes.length = 0;
+    const forward = (): tf.Tensor[] => tf.engine().runKernel('TestTwoOutputs', { x: w });
+    peakOf(() => valueAndGrads(() => ({ loss: tf.sum(forward()[0]!) }), { w }));
+    tf.unregisterGradient('TestTwoOutputs');
+    w.dispose();
+    return [...filledShapes];
+  }
+
+  it('is not made when nothing reads it', () => {
+    const shapes = shapesFilled((dys) => ({ x: () => layer((dys as tf.Tensor[])[0]!) }));
+    // The seed, and the gradient of Sum.
+    expect(shapes).toEqual([[], [3]]);
+  });
+
+  it('is made once when it is read, and freed', () => {
+    const shapes = shapesFilled((dys) => {
+      const [dy, dAuxiliary] = dys as [tf.Tensor, tf.Tensor];
+      layer(dAuxiliary);
+      return { x: () => tf.tidy(() => (layer(dAuxiliary), layer(dy))) };
+    });
+    expect(shapes).toEqual([[], [3], [size]]);
   });
 });
