@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every op, with its reference twin; and the mechanism by which a backend brings kernels of its own.
 export {
+  adamwUpdate,
+  adamwUpdateReference,
+  type AdamwOptions,
+  type AdamwResult,
+  type AdamwState,
+} from './adamw-update.ts';
+export {
   attentionBranch,
   attentionBranchReference,
   type AttentionBranchOptions,
@@ -13,8 +20,17 @@ export {
   type WindowBranchOptions,
 } from './attention-branch.ts';
 export { attention, attentionReference, type AttentionOptions } from './attention.ts';
+export { diffuse, diffuseReference, type Noise } from './diffuse.ts';
 export { dropPath, dropPathFactors, dropPathReference } from './drop-path.ts';
+export {
+  gatherTokens,
+  gatherTokensReference,
+  scatterTokens,
+  scatterTokensReference,
+} from './gather-tokens.ts';
 export { gelu, geluReference } from './gelu.ts';
+export { globalNorm, globalNormReference } from './global-norm.ts';
+export { infoNce, infoNceReference, type InfoNceOptions } from './info-nce.ts';
 export { isAbsent, type Precision } from './kernel.ts';
 export {
   layerNorm,
@@ -23,6 +39,11 @@ export {
   type NormParameters,
 } from './layer-norm.ts';
 export { linear, linearReference, type LinearOptions } from './linear.ts';
+export {
+  maskedPatchLoss,
+  maskedPatchLossReference,
+  type MaskedPatchLossOptions,
+} from './masked-patch-loss.ts';
 export {
   mlpBranch,
   mlpBranchReference,

@@ -172,7 +172,7 @@ export function mlpBranchReference(
     const hidden = linearReference(normed, fc1.weight, fc1.bias, { activation: 'gelu' });
     const branch = linearReference(hidden, fc2.weight, fc2.bias);
     const scaled = branchScale === null ? branch : dropPathReference(branch, branchScale);
-    return tf.add(x, scaled) as tf.Tensor3D;
+    return tf.add<tf.Tensor3D>(x, scaled);
   });
 }
 

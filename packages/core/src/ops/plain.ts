@@ -109,3 +109,27 @@ export function geluWithSlope<T extends tf.Tensor>(x: T): { value: T; slope: T }
 function normalCdf<T extends tf.Tensor>(x: T): T {
   return tf.add(tf.mul(tf.erf(tf.mul(x, Math.SQRT1_2)), 0.5), 0.5);
 }
+
+/** Rows of x [batch, tokens, width] at indices [batch, count]: [batch, count, width]. */
+export function gatherRows(x: tf.Tensor3D, indices: tf.Tensor2D): tf.Tensor3D {
+  const [batch, tokens, width] = x.shape;
+  const rows = tf.reshape<tf.Rank.R2>(x, [batch * tokens, width]);
+  const gathered = tf.gather(rows, flatIndices(indices, tokens));
+  return tf.reshape(gathered, [batch, indices.shape[1], width]);
+}
+
+/** x [batch, count, width] added at indices [batch, count] to zeros [batch, tokens, width]. */
+export function scatterRows(x: tf.Tensor3D, indices: tf.Tensor2D, tokens: number): tf.Tensor3D {
+  const [batch, count, width] = x.shape;
+  const rows = tf.reshape<tf.Rank.R2>(x, [batch * count, width]);
+  const places = tf.reshape(flatIndices(indices, tokens), [batch * count, 1]);
+  const scattered = tf.scatterND(places, rows, [batch * tokens, width]);
+  return tf.reshape(scattered, [batch, tokens, width]);
+}
+
+/** Indices [batch, count] into the rows of all samples: [batch * count]. */
+function flatIndices(indices: tf.Tensor2D, tokens: number): tf.Tensor1D {
+  const [batch] = indices.shape;
+  const starts = Int32Array.from({ length: batch }, (_, sample) => sample * tokens);
+  return tf.reshape(tf.add(indices, tf.tensor2d(starts, [batch, 1], 'int32')), [-1]);
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// adamwUpdate: one AdamW step (arXiv 1711.05101) of all parameters in one call, with the arithmetic of PyTorch's AdamW:
+//   parameter *= 1 - learningRate * weightDecay
+//   first  = beta1 * first + (1 - beta1) * gradient
+//   second = beta2 * second + (1 - beta2) * gradient^2
+//   parameter -= learningRate / (1 - beta1^step) * first / (sqrt(second) / sqrt(1 - beta2^step) + epsilon)
+// where gradient is the given gradient times gradientScale (clipping).
+//
+// n parameters of any shapes, by their place i in the record.
+// Kernel DmAdamwUpdate: parameter{i}, gradient{i}, first{i}, second{i}, gradientScale [] ; learningRates and weightDecays are
+//   arrays of n -> n parameters, n firsts, n seconds. A native kernel may return the buffers it was given.
+import * as tf from '@tensorflow/tfjs-core';
+import { ConfigError, ShapeError } from '../errors.ts';
+import { formatShape } from '../shapes.ts';
+import { defineKernel, runKernel } from './kernel.ts';
+
+type Tensors = Readonly<Record<string, tf.Tensor>>;
+
+/** Parameters and moments under the same names; gradients of the same names. */
+export interface AdamwState {
+  readonly parameters: Tensors;
+  readonly gradients: Tensors;
+  readonly firstMoments: Tensors;
+  readonly secondMoments: Tensors;
+}
+
+export interface AdamwOptions {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  /** Added to the root of the second moment. */
+  readonly epsilon: number;
+  /** Decoupled: multiplied by the learning rate. */
+  readonly weightDecay: number;
+  /** Of this update, counted from 1. */
+  readonly step: number;
+  /** Multiplies every gradient first; a scalar tensor stays on its device. Default 1. */
+  readonly gradientScale?: number | tf.Scalar;
+  /** By parameter name; names that are missing use scale 1 and the common weight decay. */
+  readonly perParameter?: Readonly<
+    Record<string, { readonly learningRateScale?: number; readonly weightDecay?: number }>
+  >;
+}
+
+export interface AdamwResult {
+  readonly parameters: Record<string, tf.Tensor>;
+  readonly firstMoments: Record<string, tf.Tensor>;
+  readonly secondMoments: Record<string, tf.Tensor>;
+}
+
+interface Attributes {
+  readonly learningRates: readonly number[];
+  readonly weightDecays: readonly number[];
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly step: number;
+}
+
+const kernel = defineKernel<Tensors, Attributes>({
+  name: 'DmAdamwUpdate',
+  composed: (inputs, attributes) => {
+    const count = attributes.learningRates.length;
+    const results: tf.Tensor[] = Array.from({ length: 3 * count });
+    for (const places of groups(attributes)) {
+      const updated = updateGroup(inputs, places, attributes);
+      for (const [part, tensors] of updated.entries()) {
+        for (const [i, place] of places.entries()) results[part * count + place] = tensors[i]!;
+      }
+    }
+    return results;
+  },
+});
+
+/**
+ * One AdamW step. Disposes the old parameters and moments, but not the gradients, and returns new ones that the caller owns.
+ *
+ * @throws ShapeError when a gradient or moment is missing or of another shape. ConfigError when step is not 1 or more.
+ */
+export function adamwUpdate(state: AdamwState, options: AdamwOptions): AdamwResult {
+  const names = check(state, options);
+  const { parameters, gradients, firstMoments, secondMoments } = state;
+  const { beta1, beta2, epsilon, step, gradientScale = 1 } = options;
+  const inputs: Record<string, tf.Tensor> = {};
+  for (const [i, name] of names.entries()) {
+    inputs[`parameter${i}`] = parameters[name]!;
+    inputs[`gradient${i}`] = gradients[name]!;
+    inputs[`first${i}`] = firstMoments[name]!;
+    inputs[`second${i}`] = secondMoments[name]!;
+  }
+  const attributes = { ...rates(names, options), beta1, beta2, epsilon, step };
+  const updated = tf.tidy(() => {
+    const scale = typeof gradientScale === 'number' ? tf.scalar(gradientScale) : gradientScale;
+    return runKernel(kernel, { ...inputs, gradientScale: scale }, attributes);
+  });
+  tf.dispose([parameters, firstMoments, secondMoments]);
+  const record = (part: number): Record<string, tf.Tensor> =>
+    Object.fromEntries(names.map((name, i) => [name, updated[part * names.length + i]!]));
+  return { parameters: record(0), firstMoments: record(1), secondMoments: record(2) };
+}
+
+/** `adamwUpdate` in plain tfjs ops, parameter by parameter. Disposes nothing. */
+export function adamwUpdateReference(state: AdamwState, options: AdamwOptions): AdamwResult {
+  const names = check(state, options);
+  const { learningRates, weightDecays } = rates(names, options);
+  const { beta1, beta2, epsilon, step, gradientScale = 1 } = options;
+  const result: AdamwResult = { parameters: {}, firstMoments: {}, secondMoments: {} };
+  for (const [i, name] of names.entries()) {
+    const [rate, decay] = [learningRates[i]!, weightDecays[i]!];
+    const [parameter, first, second] = tf.tidy(() => {
+      const gradient = tf.mul(state.gradients[name]!, gradientScale);
+      const first = tf.add(tf.mul(state.firstMoments[name]!, beta1), tf.mul(gradient, 1 - beta1));
+      const second = tf.add(
+        tf.mul(state.secondMoments[name]!, beta2),
+        tf.mul(tf.square(gradient), 1 - beta2),
+      );
+      const root = tf.div(tf.sqrt(second), Math.sqrt(1 - beta2 ** step));
+      const change = tf.div(tf.mul(first, rate / (1 - beta1 ** step)), tf.add(root, epsilon));
+      const decayed = tf.mul(state.parameters[name]!, 1 - rate * decay);
+      return [tf.sub(decayed, change), first, second] as const;
+    });
+    result.parameters[name] = parameter;
+    result.firstMoments[name] = first;
+    result.secondMoments[name] = second;
+  }
+  return result;
+}
+
+/** Places of parameters with the same rate and decay, so that each group is one long vector. */
+function groups({ learningRates, weightDecays }: Attributes): number[][] {
+  const byRates = new Map<string, number[]>();
+  for (const [place, rate] of learningRates.entries()) {
+    const key = `${rate} ${weightDecays[place]}`;
+    const group = byRates.get(key);
+    if (group === undefined) byRates.set(key, [place]);
+    else group.push(place);
+  }
+  return [...byRates.values()];
+}
+
+/** New parameters, first and second moments of a group. Works on their values in one row: few kernel calls for many tensors. */
+function updateGroup(
+  inputs: Tensors,
+  places: readonly number[],
+  { learningRates, weightDecays, beta1, beta2, epsilon, step }: Attributes,
+): tf.Tensor[][] {
+  const shapes = places.map((place) => inputs[`parameter${place}`]!.shape);
+  const row = (part: string): tf.Tensor1D => {
+    const pieces = places.map((place) => tf.reshape<tf.Rank.R1>(inputs[`${part}${place}`]!, [-1]));
+    return pieces.length === 1 ? pieces[0]! : tf.concat(pieces);
+  };
+  const pieces = (values: tf.Tensor1D): tf.Tensor[] => {
+    const sizes = shapes.map((shape) => shape.reduce((product, n) => product * n, 1));
+    const split = sizes.length === 1 ? [values] : tf.split(values, sizes);
+    return split.map((piece, i) => tf.reshape(piece, shapes[i]!));
+  };
+  const rate = learningRates[places[0]!]!;
+  const decay = weightDecays[places[0]!]!;
+  const gradient = tf.mul(row('gradient'), inputs['gradientScale']!);
+  const first: tf.Tensor1D = tf.add(tf.mul(row('first'), beta1), tf.mul(gradient, 1 - beta1));
+  const squared = tf.mul(tf.square(gradient), 1 - beta2);
+  const second: tf.Tensor1D = tf.add(tf.mul(row('second'), beta2), squared);
+  const root = tf.mul(tf.sqrt(second), 1 / Math.sqrt(1 - beta2 ** step));
+  const change = tf.mul(tf.div(first, tf.add(root, epsilon)), rate / (1 - beta1 ** step));
+  const parameter: tf.Tensor1D = tf.sub(tf.mul(row('parameter'), 1 - rate * decay), change);
+  return [parameter, first, second].map(pieces);
+}
+
+function rates(
+  names: readonly string[],
+  { learningRate, weightDecay, perParameter = {} }: AdamwOptions,
+): { learningRates: number[]; weightDecays: number[] } {
+  return {
+    learningRates: names.map((name) => learningRate * (perParameter[name]?.learningRateScale ?? 1)),
+    weightDecays: names.map((name) => perParameter[name]?.weightDecay ?? weightDecay),
+  };
+}
+
+function check(state: AdamwState, { step }: AdamwOptions): string[] {
+  if (!(Number.isInteger(step) && step >= 1)) {
+    throw new ConfigError(`adamwUpdate: expected a step counted from 1, got ${step}`);
+  }
+  const names = Object.keys(state.parameters);
+  for (const part of ['gradients', 'firstMoments', 'secondMoments'] as const) {
+    for (const name of names) {
+      const expected = formatShape(state.parameters[name]!.shape);
+      const tensor = state[part][name];
+      const got = tensor === undefined ? 'nothing' : formatShape(tensor.shape);
+      if (got !== expected) {
+        throw new ShapeError(`adamwUpdate: ${part} of ${name}: expected ${expected}, got ${got}`);
+      }
+    }
+  }
+  return names;
+}
