@@ -13,3 +13,10 @@ export {
   type VideoInfo,
 } from './probe-clip.ts';
 export { readWav, writeWav, type WavData, type WriteWavOptions } from './wav.ts';
+export {
+  demoFormat,
+  demoLabels,
+  writeDemoClips,
+  type DemoClip,
+  type DemoClipsOptions,
+} from './demo/demo-clips.ts';
