@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keyed inputs for this package's tests; not exported.
+import { fold, keysTensorData, makeKey, normals } from '@diffmavil/core';
+import * as tf from '@tensorflow/tfjs-core';
+
+import { modalities, patchValues, tokenCount } from './config.ts';
+import type { ModelConfig } from './config.ts';
+import type { PerModality } from './fusion.ts';
+import { maskOrder } from './masking.ts';
+import type { ModalityInput } from './split-tokens.ts';
+
+/** Normal patches, mask orders, timesteps 100, 200, … and keyed noise for `batch` clips. The caller disposes them. */
+export function testInputs(
+  config: ModelConfig,
+  batch: number,
+  seed: number,
+): PerModality<ModalityInput> {
+  const key = makeKey(seed);
+  return Object.fromEntries(
+    modalities(config).map((modality) => {
+      const own = fold(key, modality);
+      const shape = [batch, tokenCount(config, modality), patchValues(config, modality)] as const;
+      const clips = Array.from({ length: batch }, (_, clip) => clip);
+      const orders = clips.flatMap((clip) => [...maskOrder(fold(own, 'mask', clip), shape[1])]);
+      const keys = keysTensorData(clips.map((clip) => fold(own, 'noise', clip)));
+      const input: ModalityInput = {
+        patches: tf.tensor3d(normals(own, shape[0] * shape[1] * shape[2]), [...shape]),
+        order: tf.tensor2d(orders, [batch, shape[1]], 'int32'),
+        timesteps: clips.map((clip) => 100 * (clip + 1)),
+        noise: { keys: tf.tensor2d(keys, [batch, 4], 'int32') },
+      };
+      return [modality, input];
+    }),
+  );
+}
