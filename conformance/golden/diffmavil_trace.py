@@ -8,6 +8,7 @@ them and stored as float32.
 
     python diffmavil_trace.py                          the committed cases
     python diffmavil_trace.py --large --out FOLDER     bigger ones with odd lengths, not committed
+    python diffmavil_trace.py --config FILE --batch 2 --mask-ratio 0.8 --out FOLDER     one case of any configuration
 
 Versions: Python 3.11, torch 2.13.0 (CPU), numpy 2.4.6, safetensors 0.8.0.
 """
@@ -216,8 +217,14 @@ def write_case(folder, name, config, mask_ratio, batch):
 if __name__ == '__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('--large', action='store_true')
+    parser.add_argument('--config', type=Path, help='a ModelConfig as JSON; the case is named after the file')
+    parser.add_argument('--batch', type=int, default=2)
+    parser.add_argument('--mask-ratio', type=float, default=0.8)
     parser.add_argument('--out', type=Path, default=Path(__file__).parent / 'fixtures' / 'diffmavil')
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name, (config, mask_ratio, batch) in (LARGE if options.large else CASES).items():
+    cases = LARGE if options.large else CASES
+    if options.config:
+        cases = {options.config.stem: (json.loads(options.config.read_text()), options.mask_ratio, options.batch)}
+    for name, (config, mask_ratio, batch) in cases.items():
         write_case(options.out, name, config, mask_ratio, batch)
