@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pre-trained model makes of a clip it sees a small part of: patches are hidden, predicted in one step as in training, drawn, and
+// scored. Sampling from pure noise over several steps can be drawn beside it [DiffMAE §3].
+import { basename } from 'node:path';
+import { CheckpointError, ConfigError, disposeTree, makeKey } from '@diffmavil/core';
+import {
+  type Modality,
+  type PatchReconstruction,
+  modalities,
+  reconstructPatches,
+  targetValues,
+} from '@diffmavil/model';
+import { type ModelFolder, loadModelFolder } from '@diffmavil/model/node';
+import type * as tf from '@tensorflow/tfjs-core';
+import { openClip } from './data/clip-store.ts';
+import { patchTensor } from './data/patch-tensor.ts';
+import { type SampleSpec, decodeRequest, makeSample } from './data/sample.ts';
+import { encodePicture } from './picture.ts';
+import { type PatchRow, patchRows, reconstructionPicture } from './reconstruction-picture.ts';
+
+export interface ReconstructClipOptions {
+  /** Folder of a pre-trained model, decoders included. */
+  readonly modelFolder: string;
+  /** The clip's file; it must have what the model needs: sound, pictures or both. */
+  readonly clip: string;
+  /** Share of the patches to hide, above 0 and below 1. Default 0.8, where the paper's curriculum ends. */
+  readonly maskRatio?: number;
+  /** Noise level of the hidden patches, 1..T. Default: half of T. Not used by a model with mask tokens. */
+  readonly timestep?: number;
+  /** Adds a row sampled from pure noise in this many steps, 2..T; null: none. Default null. */
+  readonly sampleSteps?: number | null;
+  /** Seed of masks and noise. Default 0. */
+  readonly seed?: number;
+  /** Seconds read of the clip at most, > 0. Default 10. */
+  readonly maxClipSeconds?: number;
+}
+
+/** Mean squares over the values of hidden patches, in the units of the training loss. */
+export interface MaskedError {
+  /** Of the one-step prediction. */
+  readonly mse: number;
+  /** Of a flat guess to compare with: the mean of the visible values, or of the patch itself when targets are normalised. */
+  readonly flatMse: number;
+  /** Of the sampled row; null when there is none. */
+  readonly sampledMse: number | null;
+}
+
+export interface ClipReconstruction {
+  /** PNG bytes. */
+  readonly picture: Uint8Array;
+  /** Null for a modality the model does not have. */
+  readonly figures: {
+    readonly audio: MaskedError | null;
+    readonly video: MaskedError | null;
+    readonly maskRatio: number;
+    /** Null for a model with mask tokens. */
+    readonly timestep: number | null;
+    readonly seed: number;
+  };
+}
+
+/** Values of a target patch, and whether the loss normalises targets. */
+interface PatchLayout {
+  readonly values: number;
+  readonly normalized: boolean;
+}
+
+type Settings = Required<Omit<ReconstructClipOptions, 'timestep'>> & { timestep: number | null };
+
+/**
+ * Hides patches of a clip, predicts them and draws the result. The clip is cut as in evaluation: from its start, centre crop. Where the
+ * model was trained on normalised targets, a predicted patch gets back the mean and deviation of the true one, as in MAE's pictures.
+ * @throws CheckpointError for a model without decoders, ConfigError for options out of range, MediaError for a clip that cannot be read.
+ */
+export async function reconstructClip(
+  options: ReconstructClipOptions,
+): Promise<ClipReconstruction> {
+  const model = await loadModelFolder(options.modelFolder);
+  try {
+    const settings = settingsOf(options, model);
+    const patches = await clipPatches(model, settings);
+    try {
+      return draw(model, settings, patches);
+    } finally {
+      disposeTree(patches);
+    }
+  } finally {
+    disposeTree(model.parameters);
+  }
+}
+
+function settingsOf(
+  options: ReconstructClipOptions,
+  { config, parameters }: ModelFolder,
+): Settings {
+  const {
+    modelFolder,
+    maskRatio = 0.8,
+    sampleSteps = null,
+    seed = 0,
+    maxClipSeconds = 10,
+  } = options;
+  if (!Object.keys(parameters).some((name) => name.includes('_decoder.'))) {
+    throw new CheckpointError(
+      `${modelFolder}: expected a pre-trained model with decoders, got a classifier. Try: the model folder of a pre-training run`,
+    );
+  }
+  if (!(maskRatio > 0 && maskRatio < 1)) {
+    throw new ConfigError(
+      `reconstruct: expected a mask ratio above 0 and below 1, got ${maskRatio}`,
+    );
+  }
+  const { masked } = config;
+  if (masked.kind === 'mask-token' && sampleSteps !== null) {
+    throw new ConfigError(
+      'reconstruct: expected no sampling from a model with mask tokens, got sample steps',
+    );
+  }
+  const last = masked.kind === 'diffused' ? masked.timesteps : null;
+  const timestep = last === null ? null : (options.timestep ?? Math.max(1, Math.round(last / 2)));
+  for (const [name, value, least] of [
+    ['a timestep', timestep, 1],
+    ['sample steps', sampleSteps, 2],
+  ] as const) {
+    if (value === null || (Number.isInteger(value) && value >= least && value <= last!)) continue;
+    throw new ConfigError(`reconstruct: expected ${name} ${least}..${last}, got ${value}`);
+  }
+  return {
+    modelFolder,
+    clip: options.clip,
+    maskRatio,
+    timestep,
+    sampleSteps,
+    seed,
+    maxClipSeconds,
+  };
+}
+
+async function clipPatches(
+  { config, preprocessor }: ModelFolder,
+  { clip, maxClipSeconds }: Settings,
+): Promise<Partial<Record<Modality, tf.Tensor3D>>> {
+  const spec: SampleSpec = {
+    model: config,
+    preprocessor,
+    augmentation: null,
+    sharedWindow: false,
+    maxClipSeconds,
+  };
+  const decoded = await openClip(clip, decodeRequest(spec), null);
+  const sample = makeSample(decoded, spec, makeKey(0));
+  return Object.fromEntries(
+    modalities(config).map((modality) => [modality, patchTensor(config, modality, [sample])]),
+  );
+}
+
+function draw(
+  { config, parameters, preprocessor }: ModelFolder,
+  settings: Settings,
+  patches: Partial<Record<Modality, tf.Tensor3D>>,
+): ClipReconstruction {
+  const { maskRatio, timestep, sampleSteps, seed } = settings;
+  const shared = { maskRatio, seed };
+  const oneStep = reconstructPatches(config, parameters, patches, {
+    ...shared,
+    ...(timestep === null ? {} : { timestep }),
+  });
+  const sampled =
+    sampleSteps === null
+      ? null
+      : reconstructPatches(config, parameters, patches, { ...shared, steps: sampleSteps });
+  const each = modalities(config).map((modality) => {
+    const made = oneStep[modality]!;
+    const sample = sampled?.[modality] ?? null;
+    const layout = {
+      values: targetValues(config, modality),
+      normalized: config.loss.normalizeTargets,
+    };
+    const error: MaskedError = {
+      mse: maskedError(made, made.prediction, layout),
+      flatMse: maskedError(made, flatGuess(made, layout), layout),
+      sampledMse: sample === null ? null : maskedError(sample, sample.prediction, layout),
+    };
+    return { modality, error, rows: rowsOf(made, sample, error, settings) };
+  });
+  const of = (modality: Modality): MaskedError | null =>
+    each.find((entry) => entry.modality === modality)?.error ?? null;
+  const figures = { audio: of('audio'), video: of('video'), maskRatio, timestep, seed };
+  const picture = reconstructionPicture(
+    config,
+    preprocessor,
+    Object.fromEntries(each.map(({ modality, rows }) => [modality, rows])),
+  );
+  return { picture: encodePicture(picture, describe(settings, figures)), figures };
+}
+
+function rowsOf(
+  made: PatchReconstruction,
+  sample: PatchReconstruction | null,
+  error: MaskedError,
+  { maskRatio, timestep, sampleSteps }: Settings,
+): PatchRow[] {
+  const from = timestep === null ? [] : [`from step ${timestep}`];
+  const flat = `flat guess ${error.flatMse.toFixed(3)}`;
+  return patchRows(
+    made,
+    ['masked', `${percent(maskRatio)} hidden`],
+    [
+      {
+        label: ['predicted', ...from, `error ${error.mse.toFixed(3)}`, flat],
+        patches: made.prediction,
+      },
+      ...(sample === null
+        ? []
+        : [
+            {
+              label: ['sampled', `${sampleSteps} steps`, `error ${error.sampledMse!.toFixed(3)}`],
+              patches: sample.prediction,
+            },
+          ]),
+    ],
+  );
+}
+
+/** Mean square of `guess` - original over hidden patches; each patch in units of its own deviation when targets are normalised. */
+function maskedError(
+  { hidden, original }: PatchReconstruction,
+  guess: Float32Array,
+  { values, normalized }: PatchLayout,
+): number {
+  let sum = 0;
+  for (const token of hidden) {
+    const own = original.subarray(token * values, (token + 1) * values);
+    const scale = normalized ? moments(own).variance : 1;
+    for (const [i, value] of own.entries())
+      sum += (guess[token * values + i]! - value) ** 2 / scale;
+  }
+  return sum / (hidden.length * values);
+}
+
+/** `original` with each hidden patch at one value: its own mean when targets are normalised, else the mean of all visible values. */
+function flatGuess(
+  { hidden, original }: PatchReconstruction,
+  { values, normalized }: PatchLayout,
+): Float32Array {
+  const guess = original.slice();
+  const covered = new Set(hidden);
+  const visible = original.filter((_, i) => !covered.has(Math.floor(i / values)));
+  const { mean } = moments(visible);
+  for (const token of hidden) {
+    const [start, end] = [token * values, (token + 1) * values];
+    guess.fill(normalized ? moments(original.subarray(start, end)).mean : mean, start, end);
+  }
+  return guess;
+}
+
+/** Mean and unbiased variance, 1e-6 added as in the loss. */
+function moments(values: Float32Array): { mean: number; variance: number } {
+  let [sum, squares] = [0, 0];
+  for (const value of values) sum += value;
+  const mean = sum / values.length;
+  for (const value of values) squares += (value - mean) ** 2;
+  return { mean, variance: squares / Math.max(1, values.length - 1) + 1e-6 };
+}
+
+function describe({ clip }: Settings, figures: ClipReconstruction['figures']): string {
+  const { maskRatio, timestep, seed, audio, video } = figures;
+  const errors = [
+    ...(video === null ? [] : [`video ${video.mse.toFixed(3)}`]),
+    ...(audio === null ? [] : [`sound ${audio.mse.toFixed(3)}`]),
+  ];
+  const from = timestep === null ? '' : `, predicted from step ${timestep}`;
+  return `${basename(clip)}: ${percent(maskRatio)} hidden${from}, seed ${seed}; error on hidden patches: ${errors.join(', ')}`;
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 1000) / 10} %`;
+}
