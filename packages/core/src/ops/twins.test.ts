@@ -9,7 +9,7 @@ import {
   finiteDifference,
   type Tolerance,
 } from '@diffmavil/testkit';
-import { beforeAll, describe, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import '../register-gradients.ts';
 import { fold, keysTensorData, makeKey, normals } from '../random.ts';
 import * as ops from './index.ts';
@@ -360,6 +360,7 @@ describe.each(devices)('on $name', (device) => {
         const x = inputs();
         const expected = twin(...x);
         const actual = op(...x);
+        expect(actual.shape).toEqual(expected.shape);
         expectClose(actual, expected, { nmse: 1e-7, maxAbs });
         const dy = draw(expected.shape, name, 'dy');
         const expectedGradients = gradients(twin, x, dy);
@@ -375,6 +376,7 @@ describe.each(devices)('on $name', (device) => {
         const x = inputs();
         const dy = draw(op(...x).shape, name, 'dy');
         const measured = finiteDifference(op, x, { dy: dy.dataSync() });
+        expect(measured).toHaveLength(x.length);
         for (const [i, gradient] of gradients(op, x, dy).entries()) {
           expectCloseOrZero(gradient, measured[i] ?? [], { nmse: 1e-6 });
         }
@@ -383,12 +385,15 @@ describe.each(devices)('on $name', (device) => {
 
     it('leaves nothing behind', () => {
       const x = inputs();
-      const factors = tf.tidy(() => op(...x).shape);
-      const dy = draw(factors, name, 'dy');
-      expectNoLeak(() => {
-        tf.dispose(tf.tidy(() => op(...x)));
-        tf.dispose(tf.tidy(() => gradients(op, x, dy)));
-      });
+      const shape = tf.tidy(() => op(...x).shape);
+      const dy = draw(shape, name, 'dy');
+      const run = (): number => {
+        const y = tf.tidy(() => op(...x));
+        const all = tf.tidy(() => gradients(op, x, dy));
+        tf.dispose([y, all]);
+        return all.length;
+      };
+      expect(expectNoLeak(run)).toBe(x.length);
       tf.dispose([...x, dy]);
     });
   });
