@@ -165,7 +165,7 @@ function finetuneTask(config: FinetuneConfig, labels: readonly string[]): Task {
       const patches = patchTensor(model, modality, samples);
       const logits = classifierForward(model, parameters, modality, patches, {
         dropPath: config.dropPath,
-        key: fold(makeKey(config.seed), 'drop-path', step),
+        keys: samples.map((sample) => fold(sample.key, 'drop-path', step)),
         precision: config.precision,
       });
       const targets = targetTensor(

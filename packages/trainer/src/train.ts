@@ -95,9 +95,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     steps: total,
     resumedFrom: position.step,
   });
+  const stopped = (): boolean => options.signal?.aborted ?? false;
   const progress = startProgress(output, record.kind, total);
   try {
-    while (position.epoch < config.epochs && options.signal?.aborted !== true) {
+    while (position.epoch < config.epochs && !stopped()) {
       for await (const { batch, next } of batchesOfEpoch(loader, task, position, clips)) {
         const startMs = performance.now();
         const rate = learningRate(
@@ -124,7 +125,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         events(position.step, Date.now() / 1000, figures);
         progress.update(position.step, describe(figures));
         if (position.step % config.checkpointSteps === 0) await save();
-        if (options.signal?.aborted === true) break;
+        if (stopped()) break;
       }
       const steps = stepsPerEpoch(clips, task.batchSize(position.epoch));
       if (position.stepInEpoch === steps)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `diffmavil finetune`.
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { ConfigError } from '@diffmavil/core';
-import { readModelConfig } from '@diffmavil/model/node';
 import { defineFinetune } from '../config.ts';
 import { finetune } from '../finetune.ts';
 import { finetuneRecipes } from '../recipes.ts';
@@ -47,8 +47,7 @@ Then: diffmavil evaluate --model RUN --data …`,
     const run = required(options.out, 'out');
     const backend = choiceOption(options.backend, 'backend', backendNames, 'auto');
     const folder = init === 'scratch' ? null : modelFolderOf(init);
-    if (folder !== null && partial['model'] === undefined)
-      partial['model'] = readModelConfig(folder);
+    if (folder !== null && partial['model'] === undefined) partial['model'] = modelConfigOf(folder);
     if (partial['model'] === undefined)
       throw new ConfigError(
         'finetune: expected a model to start from scratch with, got none. Try: --set model=tiny',
@@ -74,6 +73,11 @@ Then: diffmavil evaluate --model RUN --data …`,
     return 0;
   },
 };
+
+/** The model configuration of a model folder; the weights are read and checked later. */
+function modelConfigOf(folder: string): unknown {
+  return readConfig(join(folder, 'config.json'), {});
+}
 
 /** The model folder of a run, or the folder itself. */
 export function modelFolderOf(folder: string): string {
