@@ -19,7 +19,7 @@ import { type ClipEntry, clipsOfSplits, readDataset } from './data/dataset.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
 import type { ProgressOutput } from './progress.ts';
-import { type RunRecord, modelFolder } from './run-folder.ts';
+import { type RunRecord, modelFolder, openRunFolder } from './run-folder.ts';
 import type { LossOutputs } from './step.ts';
 import { type Task, type TrainResult, train } from './train.ts';
 
@@ -52,12 +52,13 @@ export async function finetune(options: FinetuneOptions): Promise<Omit<TrainResu
   const base = options.init === null ? null : await loadModelFolder(options.init);
   try {
     if (base !== null) assertSameEncoder(base.config, model, options.init!);
+    const checkpoint = openRunFolder(run, record, options.resume);
     const inputs = base?.preprocessor ?? (await buildPreprocessor({ config, clips, run, output }));
     const preprocessor: Preprocessor = { ...inputs, labels, task };
     const { parameters, ...result } = await train({
       run,
       record,
-      resume: options.resume,
+      checkpoint,
       datasetHash: dataset.hash,
       loader: {
         clips,

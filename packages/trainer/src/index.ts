@@ -38,5 +38,13 @@ export {
 export { type PretrainOptions, pretrain } from './pretrain.ts';
 export type { ProgressOutput } from './progress.ts';
 export { finetuneRecipes } from './recipes.ts';
+export {
+  type LossOutputs,
+  NonFiniteError,
+  type StepFigures,
+  type StepOptions,
+  decays,
+  trainStep,
+} from './step.ts';
 export { type TraceRequest, type TracedTensor, traceStep } from './trace.ts';
 export type { TrainResult } from './train.ts';

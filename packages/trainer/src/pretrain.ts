@@ -22,7 +22,7 @@ import type { LoadedSample } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
 import type { ProgressOutput } from './progress.ts';
-import { type RunRecord, modelFolder } from './run-folder.ts';
+import { type RunRecord, modelFolder, openRunFolder } from './run-folder.ts';
 import type { LossOutputs } from './step.ts';
 import { type Task, type TrainResult, train } from './train.ts';
 
@@ -43,11 +43,12 @@ export async function pretrain(options: PretrainOptions): Promise<Omit<TrainResu
   const dataset = readDataset(data, config.data);
   const clips = clipsOfSplits(dataset, config.data.trainSplits);
   const record: RunRecord = { kind: 'pretrain', config, data: dataset.source };
+  const checkpoint = openRunFolder(run, record, options.resume);
   const preprocessor = await buildPreprocessor({ config, clips, run, output });
   const { parameters, ...result } = await train({
     run,
     record,
-    resume: options.resume,
+    checkpoint,
     datasetHash: dataset.hash,
     loader: {
       clips,

@@ -9,7 +9,7 @@ import type { OptimizerConfig } from './config.ts';
 import { ClipLoader, type LoadedSample, type LoaderOptions } from './data/loader.ts';
 import { appendRecord, truncateRecords } from './json-lines.ts';
 import { type ProgressOutput, startProgress } from './progress.ts';
-import { type RunRecord, configHash, logFile, openRunFolder } from './run-folder.ts';
+import { type RunRecord, configHash, logFile } from './run-folder.ts';
 import { type LossOutputs, type StepFigures, trainStep } from './step.ts';
 import { createEventFile } from './tensorboard.ts';
 
@@ -32,7 +32,8 @@ export interface Task {
 export interface TrainOptions {
   readonly run: string;
   readonly record: RunRecord;
-  readonly resume: boolean;
+  /** Checkpoint to go on from, or null to begin: what `openRunFolder` returned. */
+  readonly checkpoint: string | null;
   readonly datasetHash: string;
   readonly loader: Omit<LoaderOptions, 'badClips' | 'onBadClip'>;
   readonly task: Task;
@@ -63,10 +64,9 @@ export function stepsPerEpoch(clips: number, batchSize: number): number {
  * @throws ConfigError, CheckpointError, DataError, NonFiniteError; the last checkpoint stays valid whatever happens.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { run, record, loader: loaderOptions, task, output } = options;
+  const { run, record, checkpoint, loader: loaderOptions, task, output } = options;
   const { config } = record;
   const identity = { configHash: configHash(record), datasetHash: options.datasetHash };
-  const checkpoint = openRunFolder(run, record, options.resume);
   let { state, position } =
     checkpoint === null
       ? begin(options.initialize())

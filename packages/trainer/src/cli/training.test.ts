@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line as its user meets it, on a few demo clips: train, kill, resume, fine-tune, evaluate, embed, retrieve, and every way it
+// can go wrong. Needs the packages built (npm test builds them first).
+import { execFile, spawn } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readSafetensors } from '@diffmavil/model';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { readRecords } from '../json-lines.ts';
+
+const bin = fileURLToPath(new URL('../../bin/diffmavil.js', import.meta.url));
+const work = mkdtempSync(join(tmpdir(), 'diffmavil-cli-'));
+const clips = join(work, 'clips');
+const cache = join(work, 'cache');
+
+interface Outcome {
+  readonly code: number | string | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+function diffmavil(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [bin, ...args], { maxBuffer: 2 ** 26 }, (error, out, err) => {
+      resolve({ code: error === null ? 0 : (error.code ?? error.signal ?? null), out, err });
+    });
+  });
+}
+
+/** A failed command printed one sentence and no stack. */
+function expectSentence({ code, err }: Outcome, sentence: string | RegExp): void {
+  expect(err).not.toMatch(/^\s+at /m);
+  const last = err.trimEnd().split('\n').at(-1)!;
+  if (typeof sentence === 'string') expect(last).toBe(sentence);
+  else expect(last).toMatch(sentence);
+  expect(code).toBe(1);
+}
+
+const pretrainArguments = (run: string, data = clips): string[] => [
+  'pretrain',
+  '--config',
+  'tiny',
+  '--data',
+  data,
+  '--out',
+  run,
+  '--backend',
+  'cpu',
+  ...[
+    'epochs=3',
+    'batch.size=2',
+    'batch.adaptive=true',
+    'checkpointSteps=2',
+    'optimizer.warmupEpochs=0.5',
+    'optimizer.learningRate=1e-3',
+    'masking={"kind":"linear","start":0.9,"end":0.8}',
+    'data.audioStatistics={"mean":-6,"std":4}',
+    `data.cacheFolder=${cache}`,
+  ].flatMap((setting) => ['--set', setting]),
+];
+
+const weightsOf = (run: string): Buffer => readFileSync(join(run, 'model/model.safetensors'));
+const evaluationArguments = ['--data', clips, '--cache', cache, '--backend', 'cpu'];
+const stepsOf = (run: string): number =>
+  readRecords(join(run, 'log.jsonl')).filter(({ event }) => event === 'step').length;
+
+beforeAll(async () => {
+  const { code, err } = await diffmavil('demo-data', '--out', clips, '--clips', '20');
+  expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' });
+}, 120_000);
+
+describe('training', () => {
+  const run = join(work, 'run');
+
+  it('pre-trains, logs every step and writes a model folder', async () => {
+    const { code, out } = await diffmavil(...pretrainArguments(run));
+    expect(code).toBe(0);
+    // 20 clips; batches of 4, 2 (floor of 2 * 0.2 / 0.15) and 2 clips at ratios 0.9, 0.85 and 0.8.
+    expect(stepsOf(run)).toBe(5 + 10 + 10);
+    expect(out).toMatch(/: 25 steps, loss \d+\.\d{4} -> \d+\.\d{4}\n/);
+    expect(readdirSync(join(run, 'checkpoints'))).toEqual(['step-000024', 'step-000025']);
+    expect(readdirSync(join(run, 'model')).toSorted()).toEqual([
+      'config.json',
+      'model.safetensors',
+      'preprocessor.json',
+    ]);
+  }, 120_000);
+
+  it('goes on after kill -9 to the same weights, bit for bit, as the unbroken run', async () => {
+    const killed = join(work, 'killed');
+    const child = spawn(process.execPath, [bin, ...pretrainArguments(killed)], { stdio: 'ignore' });
+    const log = join(killed, 'log.jsonl');
+    while (!(existsSync(log) && stepsOf(killed) >= 9) && child.exitCode === null) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('close', resolve));
+    expect(existsSync(join(killed, 'model'))).toBe(false);
+    const stepsBefore = stepsOf(killed);
+
+    const { code } = await diffmavil(...pretrainArguments(killed), '--resume');
+    expect(code).toBe(0);
+    expect(stepsBefore).toBeLessThan(25);
+    expect(weightsOf(killed).equals(weightsOf(run))).toBe(true);
+    const losses = (folder: string): unknown[] =>
+      readRecords(join(folder, 'log.jsonl'))
+        .filter(({ event }) => event === 'step')
+        .map(({ step, loss }) => [step, loss]);
+    expect(losses(killed)).toEqual(losses(run));
+  }, 240_000);
+
+  it('fine-tunes from the run and from scratch, evaluates, embeds and retrieves', async () => {
+    const tuned = join(work, 'tuned');
+    const settings = [
+      'epochs=1',
+      'batch.size=4',
+      `data.cacheFolder=${cache}`,
+      'data.trainSplits=["train"]',
+      'optimizer.learningRate=1e-3',
+      `data.cacheFolder=${cache}`,
+    ].flatMap((setting) => ['--set', setting]);
+    const recipe = ['--recipe', 'esc-50', '--data', clips, '--backend', 'cpu', ...settings];
+    expect((await diffmavil('finetune', '--init', run, ...recipe, '--out', tuned)).code).toBe(0);
+    const scratch = await diffmavil(
+      'finetune',
+      '--init',
+      'scratch',
+      ...recipe,
+      '--set',
+      'model=tiny',
+      '--out',
+      join(work, 'scratch'),
+    );
+    expect(scratch.code).toBe(0);
+
+    const evaluated = await diffmavil(
+      'evaluate',
+      '--model',
+      tuned,
+      '--data',
+      clips,
+      '--splits',
+      'test',
+      '--backend',
+      'cpu',
+      '--json',
+    );
+    const figures = JSON.parse(evaluated.out) as {
+      clips: number;
+      labels: string[];
+      top1: number;
+      top5: number;
+    };
+    expect(figures.labels).toHaveLength(10);
+    expect(figures.top1).toBeLessThanOrEqual(figures.top5);
+
+    const mp4 = readdirSync(clips)
+      .filter((name) => name.endsWith('.mp4'))
+      .slice(0, 3)
+      .map((name) => join(clips, name));
+    const file = join(work, 'e.safetensors');
+    expect(
+      (await diffmavil('embed', '--model', run, ...mp4, '--out', file, '--backend', 'cpu')).code,
+    ).toBe(0);
+    const embeddings = readSafetensors(readFileSync(file));
+    expect(embeddings['audio.embedding']!.shape[0]).toBe(3);
+    expect(embeddings['video.embedding']!.shape).toEqual(embeddings['audio.embedding']!.shape);
+
+    const retrieved = await diffmavil(
+      'retrieve',
+      '--model',
+      run,
+      '--data',
+      clips,
+      '--backend',
+      'cpu',
+      '--json',
+    );
+    expect(JSON.parse(retrieved.out)).toMatchObject({ clips: 20, chance: 0.05 });
+    const matches = await diffmavil(
+      'retrieve',
+      '--model',
+      run,
+      '--data',
+      clips,
+      '--query',
+      mp4[0]!,
+      '--top',
+      '2',
+      '--backend',
+      'cpu',
+    );
+    expect(matches.out.trim().split('\n')).toHaveLength(2);
+  }, 240_000);
+
+  it('skips a corrupt clip among good ones, counts it and names it', async () => {
+    const data = join(work, 'with-corrupt');
+    cpSync(clips, data, { recursive: true });
+    const [first] = readdirSync(data).filter((name) => name.endsWith('.mp4'));
+    truncateSync(join(data, first!), 3000);
+    const corrupt = join(work, 'corrupt-run');
+    const { code, out } = await diffmavil(...pretrainArguments(corrupt, data), '--set', 'epochs=1');
+    expect(code).toBe(0);
+    expect(out).toContain(`1 unreadable clips were left out:\n  ${first}: `);
+    expect(
+      readRecords(join(corrupt, 'log.jsonl')).filter(({ event }) => event === 'bad-clip'),
+    ).toMatchObject([{ clip: first }]);
+  }, 120_000);
+
+  it('stops when more clips are unreadable than allowed', async () => {
+    const data = join(work, 'mostly-corrupt');
+    mkdirSync(data);
+    for (const name of ['a.mp4', 'b.mp4', 'c.mp4']) writeFileSync(join(data, name), 'no film');
+    const outcome = await diffmavil(...pretrainArguments(join(work, 'bad-run'), data));
+    expectSentence(
+      outcome,
+      /^diffmavil pretrain: data: expected at most 10 % unreadable clips, got 2 of 3, the first [abc]\.mp4: .*maxBadShare$/,
+    );
+  }, 60_000);
+});
+
+describe('what goes wrong', () => {
+  const run = join(work, 'run');
+
+  it('says so in one sentence when there is no data', async () => {
+    const empty = join(work, 'empty');
+    mkdirSync(empty);
+    expectSentence(
+      await diffmavil(...pretrainArguments(join(work, 'x1'), empty)),
+      `diffmavil pretrain: data: expected at least one clip in ${empty}, got none. Try: diffmavil demo-data --out ${empty}`,
+    );
+  });
+
+  it('refuses an output folder that cannot be written', async () => {
+    const file = join(work, 'a-file');
+    writeFileSync(file, '');
+    expectSentence(
+      await diffmavil(...pretrainArguments(join(file, 'run'))),
+      /^diffmavil pretrain: .*: expected a folder that can be written, got .*Try: another --out$/,
+    );
+  });
+
+  it('does not write over a run, nor continue it with other settings', async () => {
+    expectSentence(
+      await diffmavil(...pretrainArguments(run)),
+      `diffmavil pretrain: ${run}: expected a new folder, got one that holds a run. Try: --resume to go on with it, or another --out`,
+    );
+    expectSentence(
+      await diffmavil(...pretrainArguments(run), '--resume', '--set', 'seed=7'),
+      `diffmavil pretrain: ${run}: expected the configuration the run was started with, got config.seed 7 instead of 0. Try: the same settings, or another --out`,
+    );
+  });
+
+  it('refuses a truncated checkpoint and a truncated model, naming the file', async () => {
+    const damaged = join(work, 'damaged');
+    cpSync(run, damaged, { recursive: true });
+    const weights = join(damaged, 'checkpoints/step-000025/weights.safetensors');
+    truncateSync(weights, 1000);
+    expectSentence(
+      await diffmavil(...pretrainArguments(damaged), '--resume'),
+      new RegExp(
+        `^diffmavil pretrain: ${weights}: expected a complete checkpoint file, got .*Try: delete .*before it$`,
+      ),
+    );
+    truncateSync(join(damaged, 'model/model.safetensors'), 1000);
+    expectSentence(
+      await diffmavil('retrieve', '--model', damaged, '--data', clips),
+      /^diffmavil retrieve: safetensors: expected .* in .*model\.safetensors, got /,
+    );
+  });
+
+  it('names an unknown config key with the nearest known one', async () => {
+    expectSentence(
+      await diffmavil(...pretrainArguments(join(work, 'x2')), '--set', 'optimizer.learningrate=1'),
+      "diffmavil pretrain: run config: unknown key 'optimizer.learningrate'. Try: 'optimizer.learningRate'",
+    );
+  });
+
+  it('answers wrong usage with code 2 and a hint', async () => {
+    expect(await diffmavil('pretrian')).toEqual({
+      code: 2,
+      out: '',
+      err: "diffmavil: unknown command 'pretrian'. Try: diffmavil pretrain\n",
+    });
+    expect(await diffmavil('pretrain', '--dat', 'x')).toEqual({
+      code: 2,
+      out: '',
+      err: 'diffmavil pretrain: unknown option --dat. Try: --data. Try: diffmavil pretrain --help\n',
+    });
+    expect((await diffmavil('demo-data', '--out', 'x', '--clips', '-3')).code).toBe(2);
+    expect((await diffmavil()).code).toBe(2);
+  });
+
+  it('does not take another backend in place of one that is not there', async () => {
+    expectSentence(
+      await diffmavil('retrieve', '--model', run, '--data', clips, '--backend', 'diffmavil-cuda'),
+      /^diffmavil retrieve: backend: expected .*, got diffmavil-cuda/,
+    );
+  });
+});
