@@ -215,13 +215,20 @@ function bytesOf(video: VideoPlan | null, audio: AudioPlan | null): number {
 function inputArguments(info: ClipInfo, startSeconds: number, threads: number): string[] {
   // Seek a little early and shift the clock, so that time 0 of the filters is the asked start: frames and samples
   // before it are dropped there, exactly, after the decoders had their run-up.
-  const seek = exactSeek.test(info.container) ? Math.max(0, startSeconds - prerollSeconds) : 0;
-  const shift = startSeconds - seek;
+  // ffmpeg counts from the container's very start, run-up included.
+  const from = startSeconds + info.leadSeconds;
+  const seek = exactSeek.test(info.container) ? Math.max(0, from - prerollSeconds) : 0;
+  const shift = from - seek;
   return [
     ...words(`-nostdin -hide_banner -v repeat+error -filter_threads 1 -threads ${threads}`),
     ...words('-protocol_whitelist file'),
     ...words(seek > 0 ? `-noaccurate_seek -ss ${seek.toFixed(6)}` : ''),
-    ...words(shift > 0 ? `-itsoffset -${shift.toFixed(6)}` : ''),
+    // The threshold: a shift beyond 10 s must not be taken for a broken clock and undone (Ogg, MPEG-TS).
+    ...words(
+      shift > 0
+        ? `-dts_delta_threshold ${Math.ceil(shift) + 10} -itsoffset -${shift.toFixed(6)}`
+        : '',
+    ),
     '-i',
     `file:${info.path}`,
   ];

@@ -41,6 +41,8 @@ export interface ClipInfo {
   readonly sizeBytes: number;
   /** What the container says about itself, the longest of everything inside; null when it says nothing. */
   readonly containerSeconds: number | null;
+  /** Seconds of decoder run-up (Opus, AAC) that the container counts before its time 0; the clock starts after them. */
+  readonly leadSeconds: number;
   /** From 0 to the earlier end of sound and picture: what decodeClip returns for both. null when unknown. */
   readonly durationSeconds: number | null;
   readonly video: VideoInfo | null;
@@ -177,7 +179,8 @@ function readInfo(where: string, path: string, facts: FileFacts, clip: Probed): 
       `${format.format_name} (text, a list or a still picture)`,
     );
   }
-  const origin = seconds(format.start_time) ?? 0;
+  const start = seconds(format.start_time) ?? 0;
+  const origin = Math.max(0, start);
   const video = readVideo(pick(streams, 'video'), origin);
   const audio = readAudio(pick(streams, 'audio'), origin);
   const guessed = facts.container === null && (format.probe_score ?? 0) < 10;
@@ -190,6 +193,7 @@ function readInfo(where: string, path: string, facts: FileFacts, clip: Probed): 
     container: format.format_name,
     sizeBytes: facts.sizeBytes,
     containerSeconds,
+    leadSeconds: origin - start,
     durationSeconds: known.length === 0 ? null : Math.min(...known),
     video,
     audio,
