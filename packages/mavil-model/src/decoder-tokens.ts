@@ -65,7 +65,7 @@ export function gridTokens(
 
 /** The masked tokens of a full grid: [batch, tokens, width] -> [batch, masked, width]; only these are scored. */
 export function onlyMasked(x: tf.Tensor3D, { masked }: DecoderInput): tf.Tensor3D {
-  return gatherTokens(x, masked) as tf.Tensor3D;
+  return gatherTokens(x, masked);
 }
 
 /** Final LayerNorm and linear head: [batch, masked, decoder width] -> predicted x_0 [batch, masked, targetValues]. */

@@ -47,7 +47,7 @@ export function diffuseMasked(
   return tf.tidy(() => {
     const signal = tf.tensor1d(coefficients.map((c) => c.signal));
     const noiseScale = tf.tensor1d(coefficients.map((c) => c.noise));
-    return diffuse(patches, masked, signal, noiseScale, noise) as tf.Tensor3D;
+    return diffuse(patches, masked, signal, noiseScale, noise);
   });
 }
 

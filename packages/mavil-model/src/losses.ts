@@ -27,12 +27,12 @@ export function reconstructionLoss(
   masked: tf.Tensor,
 ): tf.Scalar {
   const { normalizeTargets } = config.loss;
-  return maskedPatchLoss(prediction, targets, masked, { normalizeTargets }) as tf.Scalar;
+  return maskedPatchLoss(prediction, targets, masked, { normalizeTargets });
 }
 
 /** Audio embeddings against video embeddings, [batch, width] each, one direction: audio queries [MAViL eq. 2-3]. */
 export function interModalLoss(config: ModelConfig, audio: tf.Tensor, video: tf.Tensor): tf.Scalar {
-  return infoNce(audio, video, { temperature: config.loss.interTemperature }) as tf.Scalar;
+  return infoNce(audio, video, { temperature: config.loss.interTemperature });
 }
 
 /** First view against second view, [batch, width] each, averaged over the modalities present [MAViL eq. 4]. */
@@ -44,7 +44,7 @@ export function intraModalLoss(
   const { intraTemperature: temperature } = config.loss;
   const losses = (['audio', 'video'] as const).flatMap((modality) => {
     const [queries, keys] = [first[modality], second[modality]];
-    return queries && keys ? [infoNce(queries, keys, { temperature }) as tf.Scalar] : [];
+    return queries && keys ? [infoNce(queries, keys, { temperature })] : [];
   });
   return tf.mul(
     losses.reduce((sum, loss) => tf.add(sum, loss)),

@@ -22,8 +22,13 @@ const fileOf = (header: string, data: number): Uint8Array => {
   bytes.set(text, 8);
   return bytes;
 };
-const refused = (bytes: Uint8Array, message: string): void => {
-  expect(() => readSafetensors(bytes, 'weights.safetensors')).toThrow(new CheckpointError(message));
+const refusal = (bytes: Uint8Array): string => {
+  try {
+    readSafetensors(bytes, 'weights.safetensors');
+    return 'nothing';
+  } catch (error) {
+    return error instanceof CheckpointError ? error.message : String(error);
+  }
 };
 
 describe('readSafetensors', () => {
@@ -81,24 +86,20 @@ describe('readSafetensors', () => {
   });
 
   it('refuses a type it does not know', () => {
-    refused(
-      fixture('unknown-type'),
+    expect(refusal(fixture('unknown-type'))).toBe(
       'safetensors: expected dtype F32, F16, BF16, I32, I64 of x in weights.safetensors, got F64',
     );
   });
 
   it('refuses a file cut short anywhere', () => {
     const bytes = fixture('layout');
-    refused(
-      bytes.subarray(0, 5),
+    expect(refusal(bytes.subarray(0, 5))).toBe(
       'safetensors: expected at least 8 bytes in weights.safetensors, got 5',
     );
-    refused(
-      bytes.subarray(0, 40),
+    expect(refusal(bytes.subarray(0, 40))).toBe(
       `safetensors: expected a header within 40 bytes in weights.safetensors, got a header of ${bytes[0]! + 256 * bytes[1]!} bytes`,
     );
-    refused(
-      bytes.subarray(0, -1),
+    expect(refusal(bytes.subarray(0, -1))).toBe(
       `safetensors: expected ${bytes.length} bytes in weights.safetensors, got ${bytes.length - 1}`,
     );
     for (let length = 0; length < bytes.length; length++) {
@@ -161,7 +162,9 @@ describe('readSafetensors', () => {
       fileOf('{"__metadata__":{"a":1}}', 0),
       'safetensors: expected metadata of strings in weights.safetensors, got {"a":1}',
     ],
-  ])('refuses %s', (_, bytes, message) => refused(bytes, message));
+  ])('refuses %s', (_, bytes, message) => {
+    expect(refusal(bytes)).toBe(message);
+  });
 });
 
 describe('writeSafetensors', () => {
