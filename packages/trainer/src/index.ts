@@ -25,6 +25,7 @@ export {
   embedClips,
   evaluateClassifier,
 } from './evaluate.ts';
+export type { TrainState } from './checkpoint.ts';
 export { type FinetuneOptions, finetune } from './finetune.ts';
 export { type LogRecord, readRecords } from './json-lines.ts';
 export {
