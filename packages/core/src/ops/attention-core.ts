@@ -139,7 +139,11 @@ export function projectGradToHeads(
 
 /** [R, parts*H*D] -> [parts*H, R, D]. */
 export function splitHeads(x: tf.Tensor2D, headWidth: number): tf.Tensor3D {
-  return tf.transpose<tf.Tensor3D>(tf.reshape(x, [x.shape[0], -1, headWidth]), [1, 0, 2]);
+  const [rows, columns] = x.shape;
+  return tf.transpose<tf.Tensor3D>(
+    tf.reshape(x, [rows, columns / headWidth, headWidth]),
+    [1, 0, 2],
+  );
 }
 
 /** Parts of [H*B, T, D] each -> [B*T, parts*H*D], the inverse of `splitHeads` on their stack. */
@@ -157,8 +161,8 @@ export function mergeHeads(parts: readonly tf.Tensor[], heads: number): tf.Tenso
     );
   }
   const stack = byHead.length === 1 && byHead[0] ? byHead[0] : tf.concat(byHead, 0);
-  const [, rows] = stack.shape;
-  return tf.reshape(tf.transpose(stack, [1, 0, 2]), [rows, -1]);
+  const [stacked, rows, width] = stack.shape;
+  return tf.reshape(tf.transpose(stack, [1, 0, 2]), [rows, stacked * width]);
 }
 
 /** x [batch, tokens, width] with the tokens of the grid in window order, or back. */

@@ -138,8 +138,8 @@ describe.each(devices)('on $name', (device) => {
         return { loss: tf.sum<tf.Scalar>(tf.mul(y, dy)), y };
       }, Object.fromEntries(leaves));
       // Of order 1 to 15. But rows of mean 1 and deviation 0.001 lose three digits with their mean, and their gradients
-      // are of order 1000.
-      const ofNorm = { nmse: 1e-10, maxAbs: 1e-2 };
+      // go up to 1700: PyTorch's own float32 is up to 0.025 (nmse 2e-10) off its float64 there.
+      const ofNorm = { nmse: 2e-10, maxAbs: 0.025 };
       const tolerance = file === 'layer-norm' ? ofNorm : { nmse: 1e-12, maxAbs: 3e-5 };
       expectClose(outputs.y, fixture.get(`${name}.y`).data, tolerance);
       expect(leaves.length).toBeGreaterThan(0);

@@ -48,7 +48,7 @@ export function biasTableRows([a, b]: Pair): number {
 /**
  * The plan of a window layout; made once for each layout.
  *
- * @throws ShapeError when the window does not divide the grid.
+ * @throws ShapeError when the window does not divide the grid, or the shift is not shorter than the window.
  */
 export function windowPlan({ grid, size, shift }: WindowOptions, where: string): WindowPlan {
   const key = `${grid.join()}/${size.join()}/${shift.join()}`;
@@ -60,6 +60,12 @@ export function windowPlan({ grid, size, shift }: WindowOptions, where: string):
     throw new ShapeError(
       `${where}: expected a grid that the window divides, ` +
         `got grid ${formatShape(grid)} and window ${formatShape(size)}`,
+    );
+  }
+  if (!shift.every((n, axis) => Number.isInteger(n) && n >= 0 && n < (size[axis] ?? 0))) {
+    throw new ShapeError(
+      `${where}: expected a shift shorter than the window, ` +
+        `got shift ${formatShape(shift)} and window ${formatShape(size)}`,
     );
   }
   const plan = makePlan(grid, size, shift);
