@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fusion of the visible tokens of both modalities: plain pre-norm blocks over the concatenation, audio first,
 // class tokens included [MAViL §3.1]. With one modality a joint fusion is more blocks over its own tokens.
-import { DiffmavilError } from '@diffmavil/core';
+import { ConfigError } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { applyBlock, applyNorm } from './blocks.ts';
@@ -29,10 +29,7 @@ export function fuse(
     case 'joint':
       return tf.tidy(() => fuseJointly(config, parameters, encoded, options));
     case 'bottleneck':
-      throw new DiffmavilError(
-        'Config',
-        "fuse: expected fusion 'joint' or 'none', got 'bottleneck'",
-      );
+      throw new ConfigError("fuse: expected fusion 'joint' or 'none', got 'bottleneck'");
     default:
       return kind satisfies never;
   }
