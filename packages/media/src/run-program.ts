@@ -59,7 +59,9 @@ export function runProgram(
   const highest = Math.max(2, ...outputs.map((o) => o.fd), ...inputs.map((i) => i.fd));
   const piped = new Set([2, ...outputs.map((o) => o.fd), ...inputs.map((i) => i.fd)]);
   const stdio = Array.from({ length: highest + 1 }, (_, fd) => (piped.has(fd) ? 'pipe' : 'ignore'));
-  const child = spawn(program, args, { stdio, windowsHide: true });
+  // A process group of its own: Ctrl-C is for the caller, who decides what becomes of the child. Should the caller die, its pipes
+  // close and the child ends on its next write.
+  const child = spawn(program, args, { stdio, windowsHide: true, detached: true });
 
   return new Promise((resolve, reject) => {
     let stopped: ProgramEnd['stopped'] = null;
