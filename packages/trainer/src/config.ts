@@ -9,8 +9,8 @@ import { closestName } from './closest-name.ts';
 
 /** Where clips come from and how they are cut. */
 export interface DataConfig {
-  /** Manifest column holding the class. Default `label`. */
-  readonly labelColumn: string;
+  /** Manifest column holding the class; null: `label`, where there is one. Default null. */
+  readonly labelColumn: string | null;
   /** Manifest column holding the split. Default `split`. */
   readonly splitColumn: string;
   /** Splits to train on; null: every clip. Default null. */
@@ -110,7 +110,7 @@ const fraction = z.number().min(0).max(1);
 const positive = z.number().positive();
 
 const dataSchema = z.strictObject({
-  labelColumn: z.string().default('label'),
+  labelColumn: z.string().nullable().default(null),
   splitColumn: z.string().default('split'),
   trainSplits: z.array(z.string()).nullable().default(null),
   testSplits: z.array(z.string()).nullable().default(null),

@@ -141,14 +141,14 @@ function stepChart(
   return [{ title, axis: 'step', x, curves: filled, stepsPerPoint, ...plain, ...more }];
 }
 
-/** The value of each epoch's last step; nothing for a single epoch, which the header tells. */
+/** The value of each epoch's last step; nothing where it never changes: the header tells it. */
 function epochChart(title: string, steps: readonly LogRecord[], field: string): Chart[] {
   const byEpoch = new Map<number, number>();
   for (const record of steps) {
     const [epoch, value] = [number(record['epoch']), number(record[field])];
     if (epoch !== null && value !== null) byEpoch.set(epoch, rounded(value));
   }
-  if (byEpoch.size < 2) return [];
+  if (new Set(byEpoch.values()).size < 2) return [];
   const x = [...byEpoch.keys()].sort((a, b) => a - b);
   const curves = [{ label: title.toLowerCase(), values: x.map((epoch) => byEpoch.get(epoch)!) }];
   const plain = { offerLog: false, wide: false, stepsPerPoint: 1 };
@@ -178,8 +178,10 @@ export interface RunSummary {
   readonly plannedEpochs: number | null;
   readonly clips: number | null;
   readonly backend: string | null;
-  readonly firstLoss: number | null;
-  readonly lastLoss: number | null;
+  /** First and last of each. */
+  readonly loss: readonly [number, number] | null;
+  readonly maskRatio: readonly [number, number] | null;
+  readonly batch: readonly [number, number] | null;
   /** Time spent in optimizer steps; loading and checkpoints not counted. */
   readonly stepMs: number;
   /** Median over steps. */
@@ -197,7 +199,6 @@ export function summarizeRun(
   const starts = records.filter((record) => record.event === 'start');
   const start = starts.at(-1);
   const last = records.at(-1);
-  const losses = steps.map((record) => number(record['loss'])).filter((value) => value !== null);
   const rates = steps
     .map((record) => number(withThroughput(record)['clips per second']))
     .filter((rate) => rate !== null)
@@ -219,8 +220,9 @@ export function summarizeRun(
     plannedEpochs: number(start?.['epochs']) ?? config?.epochs ?? null,
     clips: number(start?.['clips']),
     backend: typeof start?.['backend'] === 'string' ? start['backend'] : null,
-    firstLoss: losses[0] ?? null,
-    lastLoss: losses.at(-1) ?? null,
+    loss: ends(steps, 'loss'),
+    maskRatio: ends(steps, 'maskRatio'),
+    batch: ends(steps, 'batch'),
     stepMs: steps.reduce((sum, record) => sum + (number(record['elapsedMs']) ?? 0), 0),
     clipsPerSecond: rates[Math.floor(rates.length / 2)] ?? null,
     resumes: starts.filter((record) => (number(record['resumedFrom']) ?? 0) > 0).length,
@@ -230,6 +232,13 @@ export function summarizeRun(
         .map((record) => [name(record['clip']), name(record['reason'])]),
     ),
   };
+}
+
+/** First and last finite value of a field. */
+function ends(steps: readonly LogRecord[], field: string): [number, number] | null {
+  const values = steps.map((record) => number(record[field])).filter((value) => value !== null);
+  const [first, last] = [values[0], values.at(-1)];
+  return first === undefined || last === undefined ? null : [first, last];
 }
 
 /** A finite number, or null. */

@@ -145,16 +145,8 @@ describe('training', () => {
     expect(scratch.code).toBe(0);
 
     const evaluated = await diffmavil(
-      'evaluate',
-      '--model',
-      tuned,
-      '--data',
-      clips,
-      '--splits',
-      'test',
-      '--backend',
-      'cpu',
-      '--json',
+      ...['evaluate', '--model', tuned, '--splits', 'test', '--json'],
+      ...evaluationArguments,
     );
     const figures = JSON.parse(evaluated.out) as {
       clips: number;
@@ -178,28 +170,13 @@ describe('training', () => {
     expect(embeddings['video.embedding']!.shape).toEqual(embeddings['audio.embedding']!.shape);
 
     const retrieved = await diffmavil(
-      'retrieve',
-      '--model',
-      run,
-      '--data',
-      clips,
-      '--backend',
-      'cpu',
-      '--json',
+      ...['retrieve', '--model', run, '--json'],
+      ...evaluationArguments,
     );
     expect(JSON.parse(retrieved.out)).toMatchObject({ clips: 20, chance: 0.05 });
     const matches = await diffmavil(
-      'retrieve',
-      '--model',
-      run,
-      '--data',
-      clips,
-      '--query',
-      mp4[0]!,
-      '--top',
-      '2',
-      '--backend',
-      'cpu',
+      ...['retrieve', '--model', run, '--query', mp4[0]!, '--top', '2'],
+      ...evaluationArguments,
     );
     expect(matches.out.trim().split('\n')).toHaveLength(2);
   }, 240_000);

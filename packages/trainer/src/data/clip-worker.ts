@@ -2,6 +2,7 @@
 // The worker thread of the loader: opens a clip, makes its sample, hands the patches back without copying.
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Key } from '@diffmavil/core';
+import { MediaError, type MediaReason } from '@diffmavil/media';
 import { openClip } from './clip-store.ts';
 import { type Sample, type SampleSpec, decodeRequest, makeSample } from './sample.ts';
 
@@ -17,10 +18,18 @@ export interface WorkerTask {
   readonly key: Key;
 }
 
-/** `fault`: the clip is unreadable, for the reason given. */
+/** `fault`: why there is no sample. `clipAtFault`: the clip is to be left out; otherwise the machine or the program is, and the run stops. */
 export type WorkerAnswer =
   | { readonly task: number; readonly sample: Sample }
-  | { readonly task: number; readonly fault: string; readonly expected: boolean };
+  | { readonly task: number; readonly fault: string; readonly clipAtFault: boolean };
+
+/** Reasons that say nothing about the clip: leaving it out would hide them. */
+const machineReasons: ReadonlySet<MediaReason> = new Set([
+  'killed',
+  'aborted',
+  'timeout',
+  'ffmpeg-missing',
+]);
 
 const { spec, cacheFolder } = workerData as WorkerSetup;
 
@@ -40,14 +49,13 @@ async function answer(
     );
     return [{ task, sample }, buffers];
   } catch (error) {
-    const expected = (error as { kind?: unknown }).kind === 'Media';
-    return [
-      {
-        task,
-        fault: expected ? (error as Error).message : String((error as Error).stack),
-        expected,
-      },
-      [],
-    ];
+    const clipAtFault =
+      isMediaFault(error) && !(error instanceof MediaError && machineReasons.has(error.reason));
+    const fault = isMediaFault(error) ? error.message : String((error as Error).stack);
+    return [{ task, fault, clipAtFault }, []];
   }
+}
+
+function isMediaFault(error: unknown): error is Error {
+  return error instanceof Error && (error as { kind?: unknown }).kind === 'Media';
 }

@@ -30,8 +30,8 @@ export interface Dataset {
 
 /** Which manifest columns mean what. */
 export interface DatasetColumns {
-  /** Column holding the class, or several separated by `;`. Default `label`. */
-  readonly labelColumn?: string;
+  /** Column holding the class, or several separated by `;`; null or absent: `label`, where there is one. */
+  readonly labelColumn?: string | null;
   /** Column holding the split. Default `split`. */
   readonly splitColumn?: string;
 }
@@ -118,7 +118,7 @@ type Row = Readonly<Record<string, unknown>>;
 
 function readManifest(
   manifest: string,
-  { labelColumn, splitColumn = 'split' }: DatasetColumns,
+  { labelColumn = null, splitColumn = 'split' }: DatasetColumns,
 ): ClipEntry[] {
   const rows = extname(manifest) === '.jsonl' ? readJsonl(manifest) : readCsv(manifest);
   const first = rows[0];
@@ -130,7 +130,7 @@ function readManifest(
       `${manifest}: expected a column named ${fileColumns.join(' or ')}, got the columns ${has}`,
     );
   }
-  if (labelColumn !== undefined && !(labelColumn in first)) {
+  if (labelColumn !== null && !(labelColumn in first)) {
     throw new ConfigError(
       `${manifest}: expected the label column '${labelColumn}', got the columns ${has}`,
     );

@@ -120,8 +120,9 @@ export class ClipLoader {
     await this.#pool.close();
   }
 
-  #reject(clip: ClipEntry, answer: { fault: string; expected: boolean }): void {
-    if (!answer.expected) throw new Error(answer.fault);
+  #reject(clip: ClipEntry, answer: { fault: string; clipAtFault: boolean }): void {
+    if (!answer.clipAtFault)
+      throw new DataError(`data: expected to read ${clip.id}, got ${answer.fault}`);
     if (this.#bad.has(clip.id)) return;
     this.#bad.set(clip.id, answer.fault);
     this.#options.onBadClip(clip, answer.fault);
