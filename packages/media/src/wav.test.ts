@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from 'fast-check';
+import { assert, property, uint8Array } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { MediaError } from './media-error.ts';
@@ -37,9 +37,9 @@ const reasonOf = (f: () => unknown): string => {
   try {
     f();
   } catch (error) {
-    if (error instanceof MediaError) return `${error.reason}: ${error.message}`;
+    return error instanceof MediaError ? `${error.reason}: ${error.message}` : `foreign ${error}`;
   }
-  return 'no MediaError';
+  return 'no error';
 };
 
 describe('readWav', () => {
@@ -121,13 +121,10 @@ describe('readWav', () => {
 
   it('throws nothing but MediaError on any bytes after a true beginning', () => {
     const start = [...file(1, 16, 1, [])].slice(0, 16);
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 80 }), (rest) => {
-        try {
-          readWav(new Uint8Array([...start, ...rest]));
-        } catch (error) {
-          expect(error).toBeInstanceOf(MediaError);
-        }
+    assert(
+      property(uint8Array({ maxLength: 80 }), (rest) => {
+        const outcome = reasonOf(() => readWav(new Uint8Array([...start, ...rest])));
+        expect(outcome).not.toMatch(/^foreign/);
       }),
       { seed: 1, numRuns: 500 },
     );

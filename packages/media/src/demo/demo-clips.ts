@@ -89,14 +89,11 @@ export async function writeDemoClips(options: DemoClipsOptions): Promise<DemoCli
       onProgress?.(++done, clips);
     }
   };
-  await Promise.all(
-    Array.from({ length: concurrency }, () =>
-      worker().catch((error: unknown) => {
-        failed.abort();
-        throw error;
-      }),
-    ),
+  // Both are waited for, also when one fails: nothing runs, and no temporary file is left, once this returns.
+  await Promise.allSettled(
+    Array.from({ length: concurrency }, () => worker().catch((e: unknown) => failed.abort(e))),
   );
+  if (failed.signal.aborted) throw failed.signal.reason as Error;
   const lines = rows.map(({ file, label, split }) => `${file},${label},${split}\n`);
   await writeWhole(join(folder, 'labels.csv'), `file,label,split\n${lines.join('')}`);
   return rows;
