@@ -7,8 +7,9 @@
 // where gradient is the given gradient times gradientScale (clipping).
 //
 // n parameters of any shapes, by their place i in the record.
-// Kernel DmAdamwUpdate: parameter{i}, gradient{i}, first{i}, second{i}, gradientScale [] ; learningRates and weightDecays are
-//   arrays of n -> n parameters, n firsts, n seconds. A native kernel may return the buffers it was given.
+// Attributes: learningRates and weightDecays (n each), beta1, beta2, epsilon, step.
+// Kernel DmAdamwUpdate: parameter{i}, gradient{i}, first{i}, second{i}, gradientScale [] -> n parameters, n firsts, n seconds. A
+//   native kernel may return the buffers it was given (with their reference counts raised): the op disposes the old tensors.
 import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError, ShapeError } from '../errors.ts';
 import { formatShape } from '../shapes.ts';

@@ -2,6 +2,7 @@
 // The kernels of attentionBranch and their composed versions.
 //
 // B batch, T tokens, K context tokens, C width, H heads, R = B * T rows; [a, b] window.
+// Attributes: kind 'self', 'window' or 'cross', heads, epsilon, precision, and grid, size, shift: two numbers each, or none.
 // Kernel DmAttentionBranch: x [B, T, C], normWeight [C], normBias [C], qWeight [3C, C] (q, k, v rows; cross: [C, C]), qBias,
 //   projWeight [C, C], projBias [C]; cross: context [B, K, C], kvWeight [2C, C], kvBias [2C]; window: relBias
 //   [(2a-1)(2b-1), H]; branchScale [B]. Absent ones of context, kvWeight, relBias, branchScale have no elements, kvBias no key.

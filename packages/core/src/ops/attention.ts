@@ -3,9 +3,10 @@
 // within windows of a token grid with a cyclic shift and a learned relative position bias (Swin, arXiv 2103.14030 §3.2).
 //
 // B batch, Q queries, K keys, C width, H heads, D = C / H; [a, b] window.
+// Attributes: heads, precision, and grid, size, shift: two numbers each, or none without windows.
 // Kernel DmAttention: query [B, Q, C], key and value [B, K, C], relBias [(2a-1)(2b-1), H] or no elements
-//   -> output [B, Q, C], and the log-sum-exp of the scores, laid out as the backend likes (H * B * Q numbers).
-// Kernel DmAttentionGrad: dy [B, Q, C], query, key, value, relBias, output, logSumExp -> dQuery, dKey, dValue, dRelBias if any.
+//   -> y [B, Q, C], and logSumExp of the scores in a layout of the backend's own (H * B * Q numbers).
+// Kernel DmAttentionGrad: dy [B, Q, C], query, key, value, relBias, y, logSumExp -> dQuery, dKey, dValue, dRelBias if any.
 import * as tf from '@tensorflow/tfjs-core';
 import { ShapeError } from '../errors.ts';
 import { shapeOf } from '../shapes.ts';

@@ -3,6 +3,7 @@
 // and noiseScale = sqrt(1 - abar_t) of each sample. [DDPM eq. 4, DiffMAViL App. B.2]
 //
 // B batch, T tokens, M masked patches, P values of a patch.
+// Attribute: tokens (T).
 // Kernel DmDiffuse: patches [B, T, P], indices int32 [B, M], signal [B], noiseScale [B], and either keys int32 [B, 4] (Philox key
 //   of each sample; element m * P + p of its normal draws) or noise [B, M, P] -> y [B, M, P].
 import * as tf from '@tensorflow/tfjs-core';

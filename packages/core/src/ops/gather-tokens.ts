@@ -3,8 +3,9 @@
 // gradient. tfjs's own batched gather has a gradient that loops over the batch, and its scatter has none. [MAE §3]
 //
 // B batch, T tokens, N indices of a sample, C width.
+// Attribute: tokens (T).
 // Kernel DmGatherTokens: x [B, T, C], indices int32 [B, N] -> y [B, N, C].
-// Kernel DmScatterTokens: x [B, N, C], indices int32 [B, N], attribute tokens (T) -> y [B, T, C]; equal indices add up.
+// Kernel DmScatterTokens: x [B, N, C], indices int32 [B, N] -> y [B, T, C]; equal indices add up.
 import * as tf from '@tensorflow/tfjs-core';
 import { checkIndices } from './indices.ts';
 import { defineGradient, defineKernel, output, runKernel } from './kernel.ts';

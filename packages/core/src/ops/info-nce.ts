@@ -3,6 +3,7 @@
 // the batch, in this direction only. [MAViL eq. 2]
 //
 // B batch, C width.
+// Attribute: temperature.
 // Kernel DmInfoNce: queries [B, C], keys [B, C] -> loss [].
 // Kernel DmInfoNceGrad: dy [], queries, keys -> dQueries [B, C], dKeys [B, C].
 import * as tf from '@tensorflow/tfjs-core';

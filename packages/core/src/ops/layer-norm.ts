@@ -3,6 +3,7 @@
 // decoders use epsilon 1e-6.
 //
 // R rows (all axes but the last), C width.
+// Attribute: epsilon (of DmLayerNorm).
 // Kernel DmLayerNorm: x [..., C], weight [C], bias [C] -> y [..., C], mean [R, 1], rstd [R, 1].
 // Kernel DmLayerNormGrad: dy [..., C], x, weight, mean, rstd -> dx [..., C], dWeight [C], dBias [C].
 import * as tf from '@tensorflow/tfjs-core';

@@ -2,8 +2,9 @@
 // linear: y = x · weightᵀ + bias, optionally through GELU. Weights in PyTorch's layout, [outWidth, inWidth].
 //
 // R rows (all axes of x but the last), K inWidth, C outWidth.
+// Attributes: activation 'none' or 'gelu', precision, biased, inputGradient.
 // Kernel DmLinear: x [..., K], weight [C, K], bias? [C] -> y [..., C], with gelu also preactivation [..., C].
-// Kernel DmLinearGrad: dy [..., C], x, weight, preactivation? -> dWeight [C, K], dBias [C] when biased, dx when inputGradient.
+// Kernel DmLinearGrad: dy [..., C], x, weight, preactivation? -> dWeight [C, K], dBias [C] if biased, dx if inputGradient.
 import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../shapes.ts';
 import { defineGradient, defineKernel, output, runKernel, type Precision } from './kernel.ts';

@@ -3,6 +3,7 @@
 // or the patches each normalized by the mean and unbiased variance of its own values, epsilon 1e-6 inside the root. [MAE §3]
 //
 // B batch, T tokens, M masked patches, P values of a patch.
+// Attribute: normalizeTargets (of DmMaskedPatchLoss).
 // Kernel DmMaskedPatchLoss: prediction [B, M, P], patches [B, T, P], indices int32 [B, M] -> loss [], difference [B, M, P].
 // Kernel DmMaskedPatchLossGrad: dy [], difference -> dPrediction [B, M, P] = 2 dy difference / (B M P).
 import * as tf from '@tensorflow/tfjs-core';

@@ -3,6 +3,7 @@
 // forward and one backward. [MAE §3]
 //
 // B batch, T tokens, C width, M hidden width, R = B * T rows.
+// Attributes: epsilon, precision.
 // Kernel DmMlpBranch: x [B, T, C], normWeight [C], normBias [C], fc1Weight [M, C], fc1Bias [M], fc2Weight [C, M], fc2Bias [C],
 //   branchScale [B] or no elements -> y [B, T, C]; saved, in a layout of the backend's own: mean and rstd (R numbers each),
 //   preactivation of fc1 (R * M).
