@@ -144,13 +144,13 @@ describe('reconstructClip', () => {
       `${classifier}: expected a pre-trained model with decoders, got a classifier. Try: the model folder of a pre-training run`,
     );
     await expect(reconstructClip({ modelFolder: model, clip, maskRatio: 1 })).rejects.toThrow(
-      'reconstruct: expected a mask ratio above 0 and below 1, got 1',
+      'maskRatio: expected a number above 0 and below 1, got 1',
     );
     await expect(reconstructClip({ modelFolder: model, clip, timestep: 1001 })).rejects.toThrow(
-      'reconstruct: expected a timestep 1..1000, got 1001',
+      'timestep: expected a whole number 1..1000, got 1001',
     );
     await expect(reconstructClip({ modelFolder: model, clip, sampleSteps: 1 })).rejects.toThrow(
-      'reconstruct: expected sample steps 2..1000, got 1',
+      'sampleSteps: expected a whole number 2..1000, got 1',
     );
   });
 });

@@ -106,24 +106,22 @@ function settingsOf(
     );
   }
   if (!(maskRatio > 0 && maskRatio < 1)) {
-    throw new ConfigError(
-      `reconstruct: expected a mask ratio above 0 and below 1, got ${maskRatio}`,
-    );
+    throw new ConfigError(`maskRatio: expected a number above 0 and below 1, got ${maskRatio}`);
   }
   const { masked } = config;
   if (masked.kind === 'mask-token' && sampleSteps !== null) {
     throw new ConfigError(
-      'reconstruct: expected no sampling from a model with mask tokens, got sample steps',
+      `sampleSteps: expected none for a model with mask tokens, got ${sampleSteps}`,
     );
   }
   const last = masked.kind === 'diffused' ? masked.timesteps : null;
   const timestep = last === null ? null : (options.timestep ?? Math.max(1, Math.round(last / 2)));
   for (const [name, value, least] of [
-    ['a timestep', timestep, 1],
-    ['sample steps', sampleSteps, 2],
+    ['timestep', timestep, 1],
+    ['sampleSteps', sampleSteps, 2],
   ] as const) {
     if (value === null || (Number.isInteger(value) && value >= least && value <= last!)) continue;
-    throw new ConfigError(`reconstruct: expected ${name} ${least}..${last}, got ${value}`);
+    throw new ConfigError(`${name}: expected a whole number ${least}..${last}, got ${value}`);
   }
   return {
     modelFolder,

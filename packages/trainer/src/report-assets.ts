@@ -39,7 +39,7 @@ section.run.only { margin-top: 20px; padding-top: 0; border-top: 0; }
 .status.finished::before { background: var(--good); }
 .status.stopped::before, .status.unfinished::before { background: var(--warn); }
 .card, dl.tiles { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
-dl.tiles { display: flex; flex-wrap: wrap; gap: 14px 44px; margin: 18px 0 0; padding: 16px 20px; }
+dl.tiles { display: flex; flex-wrap: wrap; gap: 14px 38px; margin: 18px 0 0; padding: 16px 20px; }
 dl.tiles div { min-width: 0; }
 dt { font-size: 12px; color: var(--quiet); }
 dd { margin: 1px 0 0; font-size: 17px; font-weight: 560; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -61,7 +61,8 @@ th:first-child, td:first-child { padding-left: 16px; }
 thead th { border-top: 0; font-size: 12px; font-weight: 500; color: var(--quiet); }
 tbody th { font-weight: 500; }
 td.number, th.number { text-align: right; }
-tr.group th { background: var(--soft); font-size: 12px; color: var(--quiet); padding: 5px 12px; }
+tr.group th { background: var(--soft); font-size: 12px; color: var(--quiet); padding: 5px 16px; }
+.config tr:not(.group) th { width: 42%; }
 td code, .config th { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .bar { display: inline-block; vertical-align: middle; width: 90px; height: 6px; border-radius: 3px; background: var(--soft); margin-right: 10px; overflow: hidden; }
 .bar i { display: block; height: 100%; border-radius: 3px; background: var(--curve-1); }
@@ -77,7 +78,7 @@ summary small { font-weight: 400; color: var(--quiet); font-size: 13px; }
 .u-legend th, .u-legend td { font-weight: 400; border: 0; padding: 2px 4px 2px 0; }
 .u-legend .u-series > * { padding: 2px 4px 2px 0; }
 .u-legend .u-marker { width: 10px; height: 10px; border-radius: 3px; }
-.u-legend .edge { display: none; }
+.u-legend .edge, .u-legend .u-series:first-child .u-marker { display: none; }
 .u-select { background: color-mix(in srgb, var(--curve-1) 14%, transparent); }
 .u-hz .u-cursor-x, .u-hz .u-cursor-y { border-color: var(--quiet); opacity: .5; }
 @media (max-width: 600px) { main { padding: 24px 14px 60px; } dl.tiles { gap: 12px 28px; padding: 14px 16px; } }

@@ -50,7 +50,7 @@ const stages = ['pretrain', 'finetune', 'scratch'];
 
 function findRuns(folder: string): string[] {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new ConfigError(`report: expected a run folder, got ${folder}, which is not a folder`);
+    throw new ConfigError(`${folder}: expected a run folder, got no folder of that name`);
   }
   if (isRun(folder)) return [folder];
   const rank = (name: string): number => {
@@ -63,7 +63,7 @@ function findRuns(folder: string): string[] {
     .map((name) => join(folder, name));
   if (runs.length > 0) return runs;
   throw new ConfigError(
-    `report: expected a run folder (config.json, log.jsonl) or a folder of them, got ${folder} without either. Try: the --out folder of pretrain or finetune`,
+    `${folder}: expected a run (config.json, log.jsonl) or a folder of runs, got neither. Try: the --out folder of pretrain or finetune`,
   );
 }
 
