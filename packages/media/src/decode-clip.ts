@@ -30,7 +30,10 @@ export interface Frames {
 }
 
 export interface DecodedClip {
-  /** Mono, `[samples]`, -1..1, the mean of the channels; sample i is at `startSeconds + i / sampleRate`. Empty when not asked for. */
+  /**
+   * Mono, `[samples]`, -1..1, the mean of the channels; sample i is at `startSeconds + i / sampleRate`.
+   * Empty when not asked for.
+   */
   readonly waveform: Float32Array;
   /** Hz of `waveform`; 0 when it is empty. */
   readonly sampleRate: number;
@@ -147,7 +150,10 @@ interface Counts {
   readonly samples: number;
 }
 
-/** Counts and length of the result: as planned where at most the tolerated end is missing, less where nobody promised more. */
+/**
+ * Counts and length of the result: as planned where at most the tolerated end is missing, less where nobody
+ * promised more.
+ */
 function settle(
   path: string,
   plan: DecodePlan,

@@ -56,12 +56,7 @@ export function runProgram(
   if (signal?.aborted) {
     return Promise.resolve({ ...nothingRan, stopped: 'aborted' });
   }
-  const highest = Math.max(2, ...outputs.map((o) => o.fd), ...inputs.map((i) => i.fd));
-  const piped = new Set([2, ...outputs.map((o) => o.fd), ...inputs.map((i) => i.fd)]);
-  const stdio = Array.from({ length: highest + 1 }, (_, fd) => (piped.has(fd) ? 'pipe' : 'ignore'));
-  // A process group of its own: Ctrl-C is for the caller, who decides what becomes of the child. Should the caller die, its pipes
-  // close and the child ends on its next write.
-  const child = spawn(program, args, { stdio, windowsHide: true, detached: true });
+  const child = start(program, args, [2, ...[...outputs, ...inputs].map(({ fd }) => fd)]);
 
   return new Promise((resolve, reject) => {
     let stopped: ProgramEnd['stopped'] = null;
@@ -93,14 +88,7 @@ export function runProgram(
     child.on('error', (error: NodeJS.ErrnoException) => {
       if (child.pid !== undefined) return; // it ran; `close` follows
       release();
-      reject(
-        new MediaError(
-          'ffmpeg-missing',
-          program,
-          `runProgram: expected to start "${program}", got ${error.code ?? error.message}. ` +
-            'Try: apt install ffmpeg, brew install ffmpeg, or set DIFFMAVIL_FFMPEG to its path.',
-        ),
-      );
+      reject(notStarted(program, error));
     });
     child.on('close', (exitCode, exitSignal) => {
       release();
@@ -117,6 +105,23 @@ const nothingRan: ProgramEnd = {
   errorLines: 0,
   errorText: '',
 };
+
+/** The child with a pipe at each of these descriptors, and nothing at the others below the highest. */
+function start(program: string, args: readonly string[], piped: readonly number[]): ChildProcess {
+  const stdio = Array.from({ length: Math.max(...piped) + 1 }, (_, fd) =>
+    piped.includes(fd) ? 'pipe' : 'ignore',
+  );
+  return spawn(program, args, { stdio, windowsHide: true });
+}
+
+function notStarted(program: string, error: NodeJS.ErrnoException): MediaError {
+  return new MediaError(
+    'ffmpeg-missing',
+    program,
+    `runProgram: expected to start "${program}", got ${error.code ?? error.message}. ` +
+      'Try: apt install ffmpeg, brew install ffmpeg, or set DIFFMAVIL_FFMPEG to its path.',
+  );
+}
 
 function readable(child: ChildProcess, fd: number): Readable {
   const stream = child.stdio[fd] as Readable;

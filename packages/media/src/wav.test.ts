@@ -37,7 +37,9 @@ const reasonOf = (f: () => unknown): string => {
   try {
     f();
   } catch (error) {
-    return error instanceof MediaError ? `${error.reason}: ${error.message}` : `foreign ${error}`;
+    return error instanceof MediaError
+      ? `${error.reason}: ${error.message}`
+      : `foreign ${String(error)}`;
   }
   return 'no error';
 };

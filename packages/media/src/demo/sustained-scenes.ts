@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Demo scenes whose sound lasts and follows a visible quantity: a rotor, a siren, a bird, a firework.
 
-import { beam, box, disc, hsv, line, ring } from './canvas.ts';
+import { beam, box, disc, hsv, line, ring, type Canvas, type Color } from './canvas.ts';
 import type { Scene } from './stage.ts';
 import { glide, hiss, strike } from './track.ts';
 
@@ -147,32 +147,38 @@ export const firework: Scene = ({ between, seconds, aspect, track, body, accent 
   }
   return (canvas, t) => {
     for (const shot of shots) {
-      const { x, burst, climb, height, turn, sparks } = shot;
+      const { x, burst, climb, height } = shot;
       const since = t - burst;
       if (since < 0 && since >= -climb) {
         const y = 1 - height * (1 + since / climb);
         line(canvas, [x, y + 0.12, x, y], 0.022, accent, 0.5);
         disc(canvas, x, y, 0.028, body);
       } else if (since >= 0 && since < 0.8) {
-        const y = 1 - height;
-        const reach = 0.32 * (1 - Math.exp(-since / 0.25));
-        disc(canvas, x, y, 0.25, [255, 255, 255], 0.6 * Math.exp(-since / 0.08));
-        for (let s = 0; s < sparks; s++) {
-          const angle = 2 * Math.PI * (turn + s / sparks);
-          const px = x + reach * Math.cos(angle);
-          const py = y + reach * Math.sin(angle) + 0.25 * since * since;
-          disc(canvas, px, py, 0.022, s % 2 === 0 ? body : accent, 1 - since / 0.8);
-        }
-        ring(
-          canvas,
-          { x, y, radius: reach * 0.6, thickness: 0.012 },
-          accent,
-          0.5 * (1 - since / 0.8),
-        );
+        drawBurst(canvas, shot, since, [body, accent]);
       }
     }
   };
 };
+
+/** The flash, the sparks and a fading ring, `since` seconds after the burst. */
+function drawBurst(
+  canvas: Canvas,
+  { x, height, turn, sparks }: { x: number; height: number; turn: number; sparks: number },
+  since: number,
+  [body, accent]: readonly [Color, Color],
+): void {
+  const y = 1 - height;
+  const fade = 1 - since / 0.8;
+  const reach = 0.32 * (1 - Math.exp(-since / 0.25));
+  disc(canvas, x, y, 0.25, [255, 255, 255], 0.6 * Math.exp(-since / 0.08));
+  for (let s = 0; s < sparks; s++) {
+    const angle = 2 * Math.PI * (turn + s / sparks);
+    const px = x + reach * Math.cos(angle);
+    const py = y + reach * Math.sin(angle) + 0.25 * since * since;
+    disc(canvas, px, py, 0.022, s % 2 === 0 ? body : accent, fade);
+  }
+  ring(canvas, { x, y, radius: reach * 0.6, thickness: 0.012 }, accent, 0.5 * fade);
+}
 
 function crackle(shots: readonly { burst: number }[], t: number): number {
   let gain = 0;
