@@ -29,7 +29,7 @@ export function taggingMetrics(scores: Scores, targets: Uint8Array): TaggingMetr
   for (let c = 0; c < scores.classes; c++) {
     const column = Array.from({ length: scores.clips }, (_, i) => ({
       score: scores.values[i * scores.classes + c]!,
-      positive: targets[i * scores.classes + c]! === 1,
+      positive: targets[i * scores.classes + c] === 1,
     })).sort((a, b) => b.score - a.score);
     const positives = column.filter((item) => item.positive).length;
     const usable = positives > 0 && positives < column.length;

@@ -45,7 +45,7 @@ export function parseArguments<const O extends OptionKinds>(
     ]);
     return { options: Object.fromEntries(filled) as ParsedArguments<O>['options'], positionals };
   } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0]!);
+    throw new UsageError((error as Error).message.split('. ')[0]);
   }
 }
 

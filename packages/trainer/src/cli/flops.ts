@@ -3,7 +3,6 @@
 import {
   type MacCounts,
   type ModelConfig,
-  type PartialModelConfig,
   type PresetName,
   countMacsOverCurriculum,
   defineModel,
@@ -82,7 +81,7 @@ function subjectOf(source: string): Subject {
     return { model: run.model, curriculum: run.masking, epochs: run.epochs };
   }
   return {
-    model: defineModel(config as PartialModelConfig),
+    model: defineModel(config),
     curriculum: { kind: 'fixed', ratio: 0.8 },
     epochs: 1,
   };

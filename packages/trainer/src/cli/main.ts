@@ -21,7 +21,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
 const terminal: CommandContext = {
   stdout: (line) => process.stdout.write(`${line}\n`),
   stderr: (line) => process.stderr.write(`${line}\n`),
-  isTerminal: process.stderr.isTTY === true,
+  isTerminal: process.stderr.isTTY,
 };
 
 /** Runs a command line. @param args Without the program's name. @returns The exit code: 0, 1 (failed) or 2 (bad usage). */
