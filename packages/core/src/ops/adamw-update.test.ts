@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Three steps against torch.optim.AdamW: golden.test.ts. Here: against the twin, what is disposed, errors.
+// Three steps against torch.optim.AdamW: golden.test.ts. Here: against the twin, what is disposed,
+// errors.
 import * as tf from '@tensorflow/tfjs-core';
 import { devices, expectClose, expectNoLeak } from '@diffmavil/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// adamwUpdate: one AdamW step (arXiv 1711.05101) of all parameters in one call, with the arithmetic of PyTorch's AdamW:
+// adamwUpdate: one AdamW step (arXiv 1711.05101) of all parameters in one call, with the arithmetic
+// of PyTorch's AdamW, where gradient is the given gradient times gradientScale (clipping):
 //   parameter *= 1 - learningRate * weightDecay
-//   first  = beta1 * first + (1 - beta1) * gradient
-//   second = beta2 * second + (1 - beta2) * gradient^2
-//   parameter -= learningRate / (1 - beta1^step) * first / (sqrt(second) / sqrt(1 - beta2^step) + epsilon)
-// where gradient is the given gradient times gradientScale (clipping).
+//   first      = beta1 * first + (1 - beta1) * gradient
+//   second     = beta2 * second + (1 - beta2) * gradient^2
+//   denominator = sqrt(second) / sqrt(1 - beta2^step) + epsilon
+//   parameter -= learningRate / (1 - beta1^step) * first / denominator
 //
 // n parameters of any shapes, by their place i in the record.
 // Attributes: learningRates and weightDecays (n each), beta1, beta2, epsilon, step.
-// Kernel DmAdamwUpdate: parameter{i}, gradient{i}, first{i}, second{i}, gradientScale [] -> n parameters, n firsts, n seconds. A
-//   native kernel may return the buffers it was given (with their reference counts raised): the op disposes the old tensors.
+// Kernel DmAdamwUpdate: parameter{i}, gradient{i}, first{i}, second{i}, gradientScale [] -> n
+//   parameters, n firsts, n seconds. A native kernel may return the buffers it was given (with
+//   their reference counts raised): the op disposes the old tensors.
 import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError, ShapeError } from '../errors.ts';
 import { formatShape } from '../shapes.ts';
@@ -74,9 +76,11 @@ const kernel = defineKernel<Tensors, Attributes>({
 });
 
 /**
- * One AdamW step. Disposes the old parameters and moments, but not the gradients, and returns new ones that the caller owns.
+ * One AdamW step. Disposes the old parameters and moments, but not the gradients, and returns new
+ * ones that the caller owns.
  *
- * @throws ShapeError when a gradient or moment is missing or of another shape. ConfigError when step is not 1 or more.
+ * @throws ShapeError when a gradient or moment is missing or of another shape. ConfigError when
+ * step is not 1 or more.
  */
 export function adamwUpdate(state: AdamwState, options: AdamwOptions): AdamwResult {
   const names = check(state, options);
@@ -139,7 +143,10 @@ function groups({ learningRates, weightDecays }: Attributes): number[][] {
   return [...byRates.values()];
 }
 
-/** New parameters, first and second moments of a group. Works on their values in one row: few kernel calls for many tensors. */
+/**
+ * New parameters, first and second moments of a group. Works on their values in one row: few kernel
+ * calls for many tensors.
+ */
 function updateGroup(
   inputs: Tensors,
   places: readonly number[],

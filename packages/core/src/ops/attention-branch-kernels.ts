@@ -2,14 +2,18 @@
 // The kernels of attentionBranch and their composed versions.
 //
 // B batch, T tokens, K context tokens, C width, H heads, R = B * T rows; [a, b] window.
-// Attributes: kind 'self', 'window' or 'cross', heads, epsilon, precision, and grid, size, shift: two numbers each, or none.
-// Kernel DmAttentionBranch: x [B, T, C], normWeight [C], normBias [C], qWeight [3C, C] (q, k, v rows; cross: [C, C]), qBias,
-//   projWeight [C, C], projBias [C]; cross: context [B, K, C], kvWeight [2C, C], kvBias [2C]; window: relBias
-//   [(2a-1)(2b-1), H]; branchScale [B]. Absent ones of context, kvWeight, relBias, branchScale have no elements, kvBias no key.
-//   -> y [B, T, C]; saved, in a layout of the backend's own: mean and rstd (R numbers each), attended (R * C), logSumExp
-//   (H * R), projected (q, k, v: 3 * R * C; cross: q alone), and for cross projectedContext (k, v: 2 * B * K * C).
-// Kernel DmAttentionBranchGrad: dy [B, T, C] and the saved inputs and outputs -> dx, dNormWeight, dNormBias, dQWeight,
-//   dQBias, dProjWeight, dProjBias, then dRelBias (window) or dKvWeight, dKvBias, dContext (cross).
+// Attributes: kind 'self', 'window' or 'cross', heads, epsilon, precision, and grid, size, shift:
+// two numbers each, or none.
+// Kernel DmAttentionBranch: x [B, T, C], normWeight [C], normBias [C], qWeight [3C, C] (q, k, v
+//   rows; cross: [C, C]), qBias, projWeight [C, C], projBias [C]; cross: context [B, K, C],
+//   kvWeight [2C, C], kvBias [2C]; window: relBias [(2a-1)(2b-1), H]; branchScale [B]. Absent ones
+//   of context, kvWeight, relBias, branchScale have no elements, kvBias no key. -> y [B, T, C];
+//   saved, in a layout of the backend's own: mean and rstd (R numbers each), attended (R * C),
+//   logSumExp (H * R), projected (q, k, v: 3 * R * C; cross: q alone), and for cross
+//   projectedContext (k, v: 2 * B * K * C).
+// Kernel DmAttentionBranchGrad: dy [B, T, C] and the saved inputs and outputs -> dx, dNormWeight,
+//   dNormBias, dQWeight, dQBias, dProjWeight, dProjBias, then dRelBias (window) or dKvWeight,
+//   dKvBias, dContext (cross).
 import * as tf from '@tensorflow/tfjs-core';
 import {
   attend,
@@ -185,7 +189,10 @@ function tokensOf(rows: tf.Tensor2D, x: tf.Tensor, bias: ScoreBias | null): tf.T
   return bias === null ? tokens : reorderTokens(tokens, bias.plan.inverse);
 }
 
-/** q, k and v [heads * sequences, tokens, headWidth] from one projection of three parts, or from q and one of two. */
+/**
+ * q, k and v [heads * sequences, tokens, headWidth] from one projection of three parts, or from q
+ * and one of two.
+ */
 function parts(
   projections: readonly tf.Tensor[],
   { heads }: AttentionBranchAttributes,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// attentionBranch: x + branchScale * proj(attention(projections(layerNorm(x)))), the first half of a pre-norm transformer block,
-// as one kernel forward and one backward. Kinds: self; window (self within windows of a token grid); cross (keys and values
-// from a context that is normalized already). [MAE §3, DiffMAViL §3]
+// attentionBranch: x + branchScale * proj(attention(projections(layerNorm(x)))), the first half of
+// a pre-norm transformer block, as one kernel forward and one backward. Kinds: self; window (self
+// within windows of a token grid); cross (keys and values from a context that is normalized
+// already). [MAE §3, DiffMAViL §3]
 import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../shapes.ts';
 import { attentionBranchKernel, type AttentionBranchInputs } from './attention-branch-kernels.ts';
@@ -49,7 +50,10 @@ interface CommonOptions {
   readonly heads: number;
   /** Of the layer normalization; default 1e-6. */
   readonly epsilon?: number;
-  /** [batch]: factor of each sample's branch (stochastic depth: 0 drops it). Not differentiated. Default none. */
+  /**
+   * [batch]: factor of each sample's branch (stochastic depth: 0 drops it). Not differentiated.
+   * Default none.
+   */
   readonly branchScale?: tf.Tensor | null;
   /** Default 'float32'. */
   readonly precision?: Precision;
@@ -76,7 +80,8 @@ export type AttentionBranchOptions = SelfBranchOptions | WindowBranchOptions | C
  *
  * @param x [batch, tokens, width]
  * @returns [batch, tokens, width]
- * @throws ShapeError when shapes disagree, heads do not divide the width, or the window does not divide the grid.
+ * @throws ShapeError when shapes disagree, heads do not divide the width, or the window does not
+ * divide the grid.
  */
 export function attentionBranch(
   x: tf.Tensor,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax attention of the composed kernels, on tensors that have the heads first, and the moves of heads and windows around
-// it. The backward pass recomputes the probabilities from q, k and the log-sum-exp of the scores.
+// Softmax attention of the composed kernels, on tensors that have the heads first, and the moves of
+// heads and windows around it. The backward pass recomputes the probabilities from q, k and the
+// log-sum-exp of the scores.
 //
-// H heads, B batch (or batch * windows), T tokens, Q queries, K keys, D head width, N = Q = K tokens of a window.
-// Heads first means [H * B, T, D]; a projection of several parts (q, k, v) stacks parts before heads: [parts * H * B, T, D].
+// H heads, B batch (or batch * windows), T tokens, Q queries, K keys, D head width, N = Q = K
+// tokens of a window. Heads first means [H * B, T, D]; a projection of several parts (q, k, v)
+// stacks parts before heads: [parts * H * B, T, D].
 import * as tf from '@tensorflow/tfjs-core';
-import { affine, asRows, columnSums, productNT, productTN, spread } from './plain.ts';
+import { affine, asRows, productNT, productTN, spread } from './plain.ts';
 import type { WindowPlan } from './windows.ts';
 
 /** What is added to the scores: a learned bias by head, and a constant mask by window. */
@@ -48,7 +50,8 @@ export function attendGrad(
   const scale = 1 / Math.sqrt(q.shape[2]);
   const scaled: tf.Tensor3D = tf.mul(q, scale);
   const ones: tf.Tensor3D = tf.ones([k.shape[0], k.shape[1], 1]);
-  // scores - logSumExp and dOutput · v - delta, each as one product with a column more on both sides.
+  // scores - logSumExp and dOutput · v - delta, each as one product with a column more on both
+  // sides.
   const logits = productWithColumn(scaled, tf.neg<tf.Tensor3D>(logSumExp), k, ones);
   const probabilities = tf.exp(bias === null ? logits : addBias(logits, bias));
   const delta: tf.Tensor3D = tf.sum(tf.mul(dOutput, output), 2, true);
@@ -112,7 +115,8 @@ export function projectToHeads(
 ): tf.Tensor3D {
   const [outWidth, inWidth] = weight.shape as [number, number];
   const stacked = outWidth / headWidth;
-  // A transpose costs tfjs's cpu backend more than the product: there each head multiplies by rows of its own, at no more cost.
+  // A transpose costs tfjs's cpu backend more than the product: there each head multiplies by rows
+  // of its own, at no more cost.
   if (tf.getBackend() !== 'cpu') return splitHeads(affine(x, weight, bias), headWidth);
   const rows = tf.concat([x, tf.ones([x.shape[0], 1])], 1);
   const columns = tf.concat([weight, tf.reshape(bias, [-1, 1])], 1);
@@ -124,7 +128,10 @@ export function projectToHeads(
   );
 }
 
-/** dy [B*T, C] times weight [C, C], heads first: the gradient of what was merged and projected by `weight`. */
+/**
+ * dy [B*T, C] times weight [C, C], heads first: the gradient of what was merged and projected by
+ * `weight`.
+ */
 export function projectGradToHeads(
   dy: tf.Tensor2D,
   weight: tf.Tensor,
@@ -168,9 +175,4 @@ export function mergeHeads(parts: readonly tf.Tensor[], heads: number): tf.Tenso
 /** x [batch, tokens, width] with the tokens of the grid in window order, or back. */
 export function reorderTokens(x: tf.Tensor, order: Int32Array): tf.Tensor3D {
   return tf.gather(x as tf.Tensor3D, tf.tensor1d(order, 'int32'), 1);
-}
-
-/** Gradients of `affine`-like projections: dWeight [C', C] and dBias [C'] from dy [R, C'] and x [R, C]. */
-export function projectionGrads(dy: tf.Tensor2D, x: tf.Tensor2D): [tf.Tensor2D, tf.Tensor1D] {
-  return [productTN(dy, x), columnSums(dy)];
 }

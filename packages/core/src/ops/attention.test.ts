@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values and gradients: twins.test.ts, golden.test.ts. Here: what only attention does, and its errors.
+// Values and gradients: twins.test.ts, golden.test.ts. Here: what only attention does, and its
+// errors.
 import * as tf from '@tensorflow/tfjs-core';
 import { devices, expectClose } from '@diffmavil/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// attention: softmax(query · keyᵀ / sqrt(headWidth)) · value by heads, for queries and keys of any lengths (self, cross), or
-// within windows of a token grid with a cyclic shift and a learned relative position bias (Swin, arXiv 2103.14030 §3.2).
+// attention: softmax(query · keyᵀ / sqrt(headWidth)) · value by heads, for queries and keys of any
+// lengths (self, cross), or within windows of a token grid with a cyclic shift and a learned
+// relative position bias (Swin, arXiv 2103.14030 §3.2).
 //
 // B batch, Q queries, K keys, C width, H heads, D = C / H; [a, b] window.
 // Attributes: heads, precision, and grid, size, shift: two numbers each, or none without windows.
-// Kernel DmAttention: query [B, Q, C], key and value [B, K, C], relBias [(2a-1)(2b-1), H] or no elements
-//   -> y [B, Q, C], and logSumExp of the scores in a layout of the backend's own (H * B * Q numbers).
-// Kernel DmAttentionGrad: dy [B, Q, C], query, key, value, relBias, y, logSumExp -> dQuery, dKey, dValue, dRelBias if any.
+// Kernel DmAttention: query [B, Q, C], key and value [B, K, C], relBias [(2a-1)(2b-1), H] or no
+//   elements -> y [B, Q, C], and logSumExp of the scores in a layout of the backend's own (H * B *
+//   Q numbers).
+// Kernel DmAttentionGrad: dy [B, Q, C], query, key, value, relBias, y, logSumExp -> dQuery, dKey,
+//   dValue, dRelBias if any.
 import * as tf from '@tensorflow/tfjs-core';
 import { ShapeError } from '../errors.ts';
 import { shapeOf } from '../shapes.ts';
@@ -27,9 +30,15 @@ import { biasTableRows, windowPlan, type WindowOptions } from './windows.ts';
 export interface AttentionOptions {
   /** Divides the width. */
   readonly heads: number;
-  /** Attention within windows of the grid; queries and keys are then the tokens of the grid, row-major. Default none. */
+  /**
+   * Attention within windows of the grid; queries and keys are then the tokens of the grid,
+   * row-major. Default none.
+   */
   readonly window?: WindowOptions;
-  /** [(2a-1)(2b-1), heads], added to the scores of a window: row (dr + a - 1)(2b - 1) + (dc + b - 1), d = query - key. */
+  /**
+   * [(2a-1)(2b-1), heads], added to the scores of a window:
+   * row (dr + a - 1)(2b - 1) + (dc + b - 1), d = query - key.
+   */
   readonly relBias?: tf.Tensor | null;
   /** Default 'float32'. */
   readonly precision?: Precision;
@@ -105,7 +114,8 @@ defineGradient(kernel, {
  * @param key [batch, keys, width]
  * @param value [batch, keys, width]
  * @returns [batch, queries, width]
- * @throws ShapeError when shapes disagree, heads do not divide the width, or the window does not divide the grid.
+ * @throws ShapeError when shapes disagree, heads do not divide the width, or the window does not
+ * divide the grid.
  */
 export function attention(
   query: tf.Tensor,
@@ -122,7 +132,10 @@ export function attention(
   });
 }
 
-/** `attention` in plain tfjs ops with tfjs's own gradient; windows through rolled and masked scores of the whole grid. */
+/**
+ * `attention` in plain tfjs ops with tfjs's own gradient; windows through rolled and masked scores
+ * of the whole grid.
+ */
 export function attentionReference(
   query: tf.Tensor,
   key: tf.Tensor,
@@ -142,7 +155,10 @@ export function attentionReference(
   });
 }
 
-/** Scores [batch, heads, tokens, tokens] of a whole grid with the bias, -100 between regions and -1e9 between windows. */
+/**
+ * Scores [batch, heads, tokens, tokens] of a whole grid with the bias, -100 between regions and
+ * -1e9 between windows.
+ */
 function biasedGridScores(
   scores: tf.Tensor,
   window: WindowOptions,
@@ -241,7 +257,10 @@ export function checkHeads(width: number, heads: number, where: string): void {
   }
 }
 
-/** @throws ShapeError unless the window divides the grid, the tokens are the grid's, and the table fits the window. */
+/**
+ * @throws ShapeError unless the window divides the grid, the tokens are the grid's, and the table
+ * fits the window.
+ */
 export function checkWindow(
   window: WindowOptions,
   tokens: readonly tf.Tensor[],

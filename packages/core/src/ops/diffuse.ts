@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// diffuse: masked patches at a timestep of the forward process, x_t = signal * x_0 + noiseScale * noise, with signal = sqrt(abar_t)
-// and noiseScale = sqrt(1 - abar_t) of each sample. [DDPM eq. 4, DiffMAViL App. B.2]
+// diffuse: masked patches at a timestep of the forward process, x_t = signal * x_0 + noiseScale *
+// noise, with signal = sqrt(abar_t) and noiseScale = sqrt(1 - abar_t) of each sample. [DDPM eq. 4,
+// DiffMAViL App. B.2]
 //
 // B batch, T tokens, M masked patches, P values of a patch.
 // Attribute: tokens (T).
-// Kernel DmDiffuse: patches [B, T, P], indices int32 [B, M], signal [B], noiseScale [B], and either keys int32 [B, 4] (Philox key
-//   of each sample; element m * P + p of its normal draws) or noise [B, M, P] -> y [B, M, P].
+// Kernel DmDiffuse: patches [B, T, P], indices int32 [B, M], signal [B], noiseScale [B], and either
+//   keys int32 [B, 4] (Philox key of each sample; element m * P + p of its normal draws) or noise
+//   [B, M, P] -> y [B, M, P].
 import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../shapes.ts';
 import { normals } from '../random.ts';
@@ -43,7 +45,8 @@ const kernel = defineKernel<Inputs, { readonly tokens: number }>({
   },
 });
 
-// Of the noise and of the clean patches, for programs that differentiate their input; training never asks.
+// Of the noise and of the clean patches, for programs that differentiate their input; training
+// never asks.
 defineGradient(kernel, {
   inputs: ['indices', 'signal', 'noiseScale'],
   gradient: (dy, { indices, signal, noiseScale }, { tokens }) => {
@@ -100,7 +103,10 @@ export function diffuseReference(
   });
 }
 
-/** Normal draws of each sample from its key; reads the keys, as composed kernels run where that is cheap. */
+/**
+ * Normal draws of each sample from its key; reads the keys, as composed kernels run where that is
+ * cheap.
+ */
 function draw(keys: tf.Tensor, shape: readonly number[]): tf.Tensor {
   const [batch = 0, masked = 0, patchValues = 0] = shape;
   const words = Uint32Array.from(keys.dataSync());

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// dropPath: stochastic depth (arXiv 1603.09382): each sample's branch is multiplied by a factor of its own, 0 when dropped.
+// dropPath: stochastic depth (arXiv 1603.09382): each sample's branch is multiplied by a factor of
+// its own, 0 when dropped.
 //
-// Kernel DmDropPath: x [batch, ...], factor [batch] -> y of x's shape; its gradient is the kernel itself.
+// Kernel DmDropPath: x [batch, ...], factor [batch] -> y of x's shape; its gradient is the kernel
+//   itself.
 import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError, ShapeError } from '../errors.ts';
 import { uniforms, type Key } from '../random.ts';

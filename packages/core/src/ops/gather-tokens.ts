@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// gatherTokens and scatterTokens: the tokens of each sample at its own indices, and back onto zeros; each is the other's
-// gradient. tfjs's own batched gather has a gradient that loops over the batch, and its scatter has none. [MAE §3]
+// gatherTokens and scatterTokens: the tokens of each sample at its own indices, and back onto
+// zeros; each is the other's gradient. tfjs's own batched gather has a gradient that loops over the
+// batch, and its scatter has none. [MAE §3]
 //
 // B batch, T tokens, N indices of a sample, C width.
 // Attribute: tokens (T).
@@ -45,7 +46,8 @@ defineGradient(scatterKernel, {
  * The tokens of each sample at its indices.
  *
  * @param x [batch, tokens, width]
- * @param indices int32 [batch, count], each in 0..tokens-1 (not checked: that would read them from the device)
+ * @param indices int32 [batch, count], each in 0..tokens-1 (not checked: that would read them from
+ * the device)
  * @returns [batch, count, width]
  * @throws ShapeError when the batches differ or the indices are not int32.
  */

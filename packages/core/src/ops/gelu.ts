@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gelu: x times the normal distribution function of x, the exact (erf) form: 0.5 x (1 + erf(x / sqrt 2)).
+// gelu: x times the normal distribution function of x, the exact form with the error function:
+// 0.5 x (1 + erf(x / sqrt 2)).
 //
 // Kernel DmGelu: x -> y of the same shape. Kernel DmGeluGrad: dy, x -> dx.
 import * as tf from '@tensorflow/tfjs-core';

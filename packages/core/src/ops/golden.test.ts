@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every op against PyTorch 2.13 in float64 (conformance/golden/ops.py): values and gradients, on every device.
+// Every op against PyTorch 2.13 in float64 (conformance/golden/ops.py): values and gradients, on
+// every device.
 import * as tf from '@tensorflow/tfjs-core';
 import { devices, expectClose, readFixture, type Fixture } from '@diffmavil/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -137,8 +138,9 @@ describe.each(devices)('on $name', (device) => {
         const y = op(inputs);
         return { loss: tf.sum<tf.Scalar>(tf.mul(y, dy)), y };
       }, Object.fromEntries(leaves));
-      // Of order 1 to 15. But rows of mean 1 and deviation 0.001 lose three digits with their mean, and their gradients
-      // go up to 1700: PyTorch's own float32 is up to 0.025 (nmse 2e-10) off its float64 there.
+      // Of order 1 to 15. But rows of mean 1 and deviation 0.001 lose three digits with their mean,
+      // and their gradients go up to 1700: PyTorch's own float32 is up to 0.025 (nmse 2e-10) off
+      // its float64 there.
       const ofNorm = { nmse: 2e-10, maxAbs: 0.025 };
       const tolerance = file === 'layer-norm' ? ofNorm : { nmse: 1e-12, maxAbs: 3e-5 };
       expectClose(outputs.y, fixture.get(`${name}.y`).data, tolerance);

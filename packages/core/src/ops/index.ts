@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every op, with its reference twin; and the mechanism by which a backend brings kernels of its own.
+// Every op, with its reference twin; and the mechanism by which a backend brings kernels of its
+// own.
 export {
   adamwUpdate,
   adamwUpdateReference,

@@ -23,7 +23,8 @@ describe.each(devices)('infoNce on $name', (device) => {
     tf.tidy(() => {
       const queries = tf.tensor2d([1, 0, 1, 0], [2, 2]);
       const keys = tf.tensor2d([1, 0, 0, 1], [2, 2]);
-      // Both queries are key 0: losses log(1 + 1/e) and log(1 + e). Turned round, each key has equal scores: log 2.
+      // Both queries are key 0: losses log(1 + 1/e) and log(1 + e). Turned round, each key has
+      // equal scores: log 2.
       const there = (Math.log1p(Math.exp(-1)) + Math.log1p(Math.E)) / 2;
       expectClose(infoNce(queries, keys, { temperature: 1 }), there, { maxAbs: 1e-6 });
       expectClose(infoNce(keys, queries, { temperature: 1 }), Math.log(2), { maxAbs: 1e-6 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// infoNce: -mean over i of log softmax over j of cosine(query i, key j) / temperature, at j = i: each query against all keys of
-// the batch, in this direction only. [MAViL eq. 2]
+// infoNce: -mean over i of log softmax over j of cosine(query i, key j) / temperature, at j = i:
+// each query against all keys of the batch, in this direction only. [MAViL eq. 2]
 //
 // B batch, C width.
 // Attribute: temperature.

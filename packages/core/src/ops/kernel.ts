@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one mechanism behind every op: a kernel by name, with a composed version made of plain tfjs ops that is registered for
-// a backend the first time the op runs there and the backend brings no kernel of that name; and a gradient registered once
-// by kernel name, which holds for composed and native kernels alike.
+// The one mechanism behind every op: a kernel by name, with a composed version made of plain tfjs
+// ops that is registered for a backend the first time the op runs there and the backend brings no
+// kernel of that name; and a gradient registered once by kernel name, which holds for composed and
+// native kernels alike.
 import * as tf from '@tensorflow/tfjs-core';
 import { DeviceError } from '../errors.ts';
 
 /**
- * Arithmetic of the matrix products and of what an op saves for its gradient; softmax sums, statistics, gradients of
- * parameters and everything that tfjs sees stay float32. Composed kernels know 'float32' only.
+ * Arithmetic of the matrix products and of what an op saves for its gradient; softmax sums,
+ * statistics, gradients of parameters and everything that tfjs sees stay float32. Composed kernels
+ * know 'float32' only.
  */
 export type Precision = 'float32' | 'bfloat16';
 
-/** Tensors by name. An optional input that no gradient needs is a missing key, never a key of undefined: tfjs's tape reads each. */
+/**
+ * Tensors by name. An optional input that no gradient needs is a missing key, never a key of
+ * undefined: tfjs's tape reads each.
+ */
 type Tensors = { readonly [name: string]: tf.Tensor | undefined };
 
 /** A kernel: its tfjs name, and the same arithmetic in plain tfjs ops. */
@@ -29,9 +34,11 @@ export function defineKernel<Inputs extends Tensors, Attributes extends object>(
 }
 
 /**
- * Runs a kernel on the active backend and returns all its outputs; the caller (or its tidy) disposes them.
+ * Runs a kernel on the active backend and returns all its outputs; the caller (or its tidy)
+ * disposes them.
  *
- * @throws DeviceError when `attributes.precision` is 'bfloat16' and the backend has no kernel of its own.
+ * @throws DeviceError when `attributes.precision` is 'bfloat16' and the backend has no kernel of
+ * its own.
  */
 export function runKernel<Inputs extends Tensors, Attributes extends object>(
   kernel: Kernel<Inputs, Attributes>,
@@ -55,11 +62,13 @@ export function runKernel<Inputs extends Tensors, Attributes extends object>(
 }
 
 /**
- * Gives a kernel its gradient. `inputs` and `outputs` name what to save: only what `gradient` reads. An output that is not
- * saved is an empty string; outputs that a call does not have come last.
+ * Gives a kernel its gradient. `inputs` and `outputs` name what to save: only what `gradient`
+ * reads. An output that is not saved is an empty string; outputs that a call does not have come
+ * last.
  *
- * `gradient` gets the gradient of the first output (the others carry saved values and have none), and returns gradients by
- * input name; inputs that it leaves out (indices, keys, scales) cannot be differentiated.
+ * `gradient` gets the gradient of the first output (the others carry saved values and have none),
+ * and returns gradients by input name; inputs that it leaves out (indices, keys, scales) cannot be
+ * differentiated.
  */
 export function defineGradient<
   Inputs extends Tensors,
@@ -89,7 +98,8 @@ export function defineGradient<
       if (dy === undefined) throw new Error(`${kernel.name}: no gradient of the first output`);
       const saved: Record<string, tf.Tensor> = {};
       for (const [i, tensor] of savedTensors.entries()) saved[names[i] ?? ''] = tensor;
-      // Run now, not inside the closures: each closure has a tidy of its own, which would dispose the others' results.
+      // Run now, not inside the closures: each closure has a tidy of its own, which would dispose
+      // the others' results.
       const gradients = config.gradient(
         dy,
         saved as Record<SavedInput | Exclude<SavedOutput, ''>, tf.Tensor>,
@@ -105,8 +115,8 @@ export function defineGradient<
 }
 
 /**
- * What stands for an absent optional input that the gradient would save: tfjs saves a fixed list of inputs, so each must be
- * there. Kernels read a tensor of no elements as "absent" (`isAbsent`).
+ * What stands for an absent optional input that the gradient would save: tfjs saves a fixed list of
+ * inputs, so each must be there. Kernels read a tensor of no elements as "absent" (`isAbsent`).
  */
 export function absent(): tf.Tensor {
   return tf.tensor1d([], 'float32');

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// layerNorm: (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis, biased variance. [MAE §3] encoders and
-// decoders use epsilon 1e-6.
+// layerNorm: (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis, biased
+// variance. [MAE §3] encoders and decoders use epsilon 1e-6.
 //
 // R rows (all axes but the last), C width.
 // Attribute: epsilon (of DmLayerNorm).
 // Kernel DmLayerNorm: x [..., C], weight [C], bias [C] -> y [..., C], mean [R, 1], rstd [R, 1].
-// Kernel DmLayerNormGrad: dy [..., C], x, weight, mean, rstd -> dx [..., C], dWeight [C], dBias [C].
+// Kernel DmLayerNormGrad: dy [..., C], x, weight, mean, rstd -> dx [..., C], dWeight [C], dBias
+//   [C].
 import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../shapes.ts';
 import { defineGradient, defineKernel, output, runKernel } from './kernel.ts';

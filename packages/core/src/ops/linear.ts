@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// linear: y = x · weightᵀ + bias, optionally through GELU. Weights in PyTorch's layout, [outWidth, inWidth].
+// linear: y = x · weightᵀ + bias, optionally through GELU. Weights in PyTorch's layout, [outWidth,
+// inWidth].
 //
 // R rows (all axes of x but the last), K inWidth, C outWidth.
 // Attributes: activation 'none' or 'gelu', precision, biased, inputGradient.
-// Kernel DmLinear: x [..., K], weight [C, K], bias? [C] -> y [..., C], with gelu also preactivation [..., C].
-// Kernel DmLinearGrad: dy [..., C], x, weight, preactivation? -> dWeight [C, K], dBias [C] if biased, dx if inputGradient.
+// Kernel DmLinear: x [..., K], weight [C, K], bias? [C] -> y [..., C], with gelu also preactivation
+//   [..., C].
+// Kernel DmLinearGrad: dy [..., C], x, weight, preactivation? -> dWeight [C, K], dBias [C] if
+//   biased, dx if inputGradient.
 import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../shapes.ts';
 import { defineGradient, defineKernel, output, runKernel, type Precision } from './kernel.ts';
@@ -16,8 +19,8 @@ export interface LinearOptions {
   /** Arithmetic of the product; default 'float32'. */
   readonly precision?: Precision;
   /**
-   * Whether x may be differentiated; default true. False saves the product that computes its gradient where x is data
-   * (patches): asking for that gradient then throws.
+   * Whether x may be differentiated; default true. False saves the product that computes its
+   * gradient where x is data (patches): asking for that gradient then throws.
    */
   readonly inputGradient?: boolean;
 }
@@ -76,7 +79,8 @@ defineGradient(kernel, {
  * @param weight [outWidth, inWidth]
  * @param bias [outWidth], or null
  * @returns [..., outWidth]
- * @throws ShapeError when the widths differ. DeviceError for 'bfloat16' on a backend without native kernels.
+ * @throws ShapeError when the widths differ. DeviceError for 'bfloat16' on a backend without native
+ * kernels.
  */
 export function linear(
   x: tf.Tensor,
@@ -96,7 +100,10 @@ export function linear(
   );
 }
 
-/** `linear` in plain tfjs ops with tfjs's own gradient; `precision` and `inputGradient` have no effect. */
+/**
+ * `linear` in plain tfjs ops with tfjs's own gradient; `precision` and `inputGradient` have no
+ * effect.
+ */
 export function linearReference(
   x: tf.Tensor,
   weight: tf.Tensor,

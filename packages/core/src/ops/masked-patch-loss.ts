@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// maskedPatchLoss: mean square of prediction - target over the values of all masked patches of a batch. Targets are the patches,
-// or the patches each normalized by the mean and unbiased variance of its own values, epsilon 1e-6 inside the root. [MAE §3]
+// maskedPatchLoss: mean square of prediction - target over the values of all masked patches of a
+// batch. Targets are the patches, or the patches each normalized by the mean and unbiased variance
+// of its own values, epsilon 1e-6 inside the root. [MAE §3]
 //
 // B batch, T tokens, M masked patches, P values of a patch.
 // Attribute: normalizeTargets (of DmMaskedPatchLoss).
-// Kernel DmMaskedPatchLoss: prediction [B, M, P], patches [B, T, P], indices int32 [B, M] -> loss [], difference [B, M, P].
-// Kernel DmMaskedPatchLossGrad: dy [], difference -> dPrediction [B, M, P] = 2 dy difference / (B M P).
+// Kernel DmMaskedPatchLoss: prediction [B, M, P], patches [B, T, P], indices int32 [B, M] -> loss
+//   [], difference [B, M, P].
+// Kernel DmMaskedPatchLossGrad: dy [], difference -> dPrediction [B, M, P] = 2 dy difference / (B M
+//   P).
 import * as tf from '@tensorflow/tfjs-core';
 import { ShapeError } from '../errors.ts';
 import { shapeOf } from '../shapes.ts';
@@ -59,7 +62,8 @@ defineGradient(kernel, {
  * @param patches [batch, tokens, patchValues]
  * @param indices int32 [batch, masked]: which patches were predicted (range not checked)
  * @returns []
- * @throws ShapeError when shapes disagree, nothing is masked, or patches of one value are to be normalized.
+ * @throws ShapeError when shapes disagree, nothing is masked, or patches of one value are to be
+ * normalized.
  */
 export function maskedPatchLoss(
   prediction: tf.Tensor,

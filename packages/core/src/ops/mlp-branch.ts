@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// mlpBranch: x + branchScale * fc2(gelu(fc1(layerNorm(x)))), the second half of a pre-norm transformer block, as one kernel
-// forward and one backward. [MAE §3]
+// mlpBranch: x + branchScale * fc2(gelu(fc1(layerNorm(x)))), the second half of a pre-norm
+// transformer block, as one kernel forward and one backward. [MAE §3]
 //
 // B batch, T tokens, C width, M hidden width, R = B * T rows.
 // Attributes: epsilon, precision.
-// Kernel DmMlpBranch: x [B, T, C], normWeight [C], normBias [C], fc1Weight [M, C], fc1Bias [M], fc2Weight [C, M], fc2Bias [C],
-//   branchScale [B] or no elements -> y [B, T, C]; saved, in a layout of the backend's own: mean and rstd (R numbers each),
-//   preactivation of fc1 (R * M).
-// Kernel DmMlpBranchGrad: dy [B, T, C] and the saved inputs and outputs -> dx, dNormWeight, dNormBias, dFc1Weight, dFc1Bias,
-//   dFc2Weight, dFc2Bias.
+// Kernel DmMlpBranch: x [B, T, C], normWeight [C], normBias [C], fc1Weight [M, C], fc1Bias [M],
+//   fc2Weight [C, M], fc2Bias [C], branchScale [B] or no elements -> y [B, T, C]; saved, in a
+//   layout of the backend's own: mean and rstd (R numbers each), preactivation of fc1 (R * M).
+// Kernel DmMlpBranchGrad: dy [B, T, C] and the saved inputs and outputs -> dx, dNormWeight,
+//   dNormBias, dFc1Weight, dFc1Bias, dFc2Weight, dFc2Bias.
 import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../shapes.ts';
 import type { LinearParameters } from './attention-branch.ts';
@@ -48,7 +48,10 @@ export interface MlpBranchParameters {
 export interface MlpBranchOptions {
   /** Of the layer normalization; default 1e-6. */
   readonly epsilon?: number;
-  /** [batch]: factor of each sample's branch (stochastic depth: 0 drops it). Not differentiated. Default none. */
+  /**
+   * [batch]: factor of each sample's branch (stochastic depth: 0 drops it). Not differentiated.
+   * Default none.
+   */
   readonly branchScale?: tf.Tensor | null;
   /** Default 'float32'. */
   readonly precision?: Precision;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Building blocks of the composed kernels, in the forms that tfjs's cpu and wasm backends both run well. Measured, ns per
-// element: on cpu a broadcast over an inner axis costs 80-90, a transpose 30-140, a slice of the last axis 310, but a product
-// of one inner column 26, a broadcast of a trailing vector 10, a product with a transposed side no more than one without;
-// on wasm everything but products with a transposed side (12-40x slower than without) is cheap.
+// Building blocks of the composed kernels, in the forms that tfjs's cpu and wasm backends both run
+// well. Measured, ns per element: on cpu a broadcast over an inner axis costs 80-90, a transpose
+// 30-140, a slice of the last axis 310, but a product of one inner column 26, a broadcast of a
+// trailing vector 10, a product with a transposed side no more than one without; on wasm everything
+// but products with a transposed side (12-40x slower than without) is cheap.
 //
 // R rows, C columns, K inner size of a product. All matrices are [rows, columns].
 import * as tf from '@tensorflow/tfjs-core';
@@ -59,7 +60,10 @@ export function standardize(x: tf.Tensor2D, mean: tf.Tensor, rstd: tf.Tensor): t
   return tf.mul(tf.sub(x, spread(mean, columns)), spread(rstd, columns));
 }
 
-/** Layer normalization of the rows of x [R, C]: y [R, C], mean [R, 1], rstd [R, 1] (biased variance). */
+/**
+ * Layer normalization of the rows of x [R, C]: y [R, C], mean [R, 1], rstd [R, 1] (biased
+ * variance).
+ */
 export function normalizeRows(
   x: tf.Tensor2D,
   weight: tf.Tensor,
@@ -85,7 +89,8 @@ export function normalizeRowsGrad(
   const dyStandardized: tf.Tensor2D = tf.mul(dy, standardized);
   const dStandardized: tf.Tensor2D = tf.mul(dy, weight);
   const along = rowMeans(tf.mul<tf.Tensor2D>(dStandardized, standardized));
-  // dx = rstd * (dStandardized - mean(dStandardized) - standardized * mean(dStandardized * standardized))
+  // dx = rstd * (dStandardized - mean(dStandardized) - standardized * mean(dStandardized *
+  // standardized))
   const centred = tf.sub(dStandardized, spread(rowMeans(dStandardized), columns));
   const dx: tf.Tensor2D = tf.mul(
     tf.sub(centred, tf.mul(standardized, spread(along, columns))),

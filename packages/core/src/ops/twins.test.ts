@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every differentiable op against its reference twin (value and gradients) and against finite differences, on every device,
-// and what it leaves behind. One case for each branch of a kernel.
+// Every differentiable op against its reference twin (value and gradients) and against finite
+// differences, on every device, and what it leaves behind. One case for each branch of a kernel.
 import * as tf from '@tensorflow/tfjs-core';
 import {
   devices,
@@ -339,7 +339,10 @@ function gradients(f: Case['op'], x: Tensors, dy: tf.Tensor): Tensors {
   return tf.grads((...inputs: Tensors) => tf.sum(tf.mul(dy, f(...inputs))))(x);
 }
 
-/** `expectClose`, but where all that is expected is 0 (scores of one key have no gradient) within 1e-5 of it. */
+/**
+ * `expectClose`, but where all that is expected is 0 (scores of one key have no gradient) within
+ * 1e-5 of it.
+ */
 function expectCloseOrZero(
   actual: tf.Tensor,
   expected: ArrayLike<number>,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Geometry of windowed attention over a grid of tokens (Swin: windows, cyclic shift, relative position bias), as plain numbers:
-// the order of tokens by window, the mask between regions that the shift wraps together, and the index of the bias table.
+// Geometry of windowed attention over a grid of tokens (Swin: windows, cyclic shift, relative
+// position bias), as plain numbers: the order of tokens by window, the mask between regions that
+// the shift wraps together, and the index of the bias table.
 //
-// Grid [rows, columns], tokens row-major. Window [a, b]. N = a*b tokens in a window. d = query - key, in rows and columns.
-// Bias index: (dr + a - 1) * (2b - 1) + (dc + b - 1), of a table with (2a - 1)(2b - 1) rows.
+// Grid [rows, columns], tokens row-major. Window [a, b]. N = a*b tokens in a window. d = query -
+// key, in rows and columns. Bias index: (dr + a - 1) * (2b - 1) + (dc + b - 1), of a table with (2a
+// - 1)(2b - 1) rows.
 import { ShapeError } from '../errors.ts';
 import { formatShape } from '../shapes.ts';
 
@@ -16,8 +18,9 @@ export interface WindowOptions {
   /** Rows and columns of a window; each divides the grid's. */
   readonly size: Pair;
   /**
-   * Rows and columns by which the grid is rolled (towards the start) before it is cut. An axis whose grid is no longer than
-   * the window is not shifted, whatever this says: there is one window along it, and a shift would only cut it apart.
+   * Rows and columns by which the grid is rolled (towards the start) before it is cut. An axis
+   * whose grid is no longer than the window is not shifted, whatever this says: there is one window
+   * along it, and a shift would only cut it apart.
    */
   readonly shift: Pair;
 }
@@ -26,15 +29,24 @@ export interface WindowPlan {
   readonly windows: number;
   /** N. */
   readonly windowTokens: number;
-  /** Token of the grid at each place of the window order (windows row-major, tokens row-major in each). */
+  /**
+   * Token of the grid at each place of the window order (windows row-major, tokens row-major in
+   * each).
+   */
   readonly order: Int32Array;
   /** Place in the window order of each token of the grid. */
   readonly inverse: Int32Array;
-  /** [windows, N, N]: 0 within a region, -100 between regions that only the roll made neighbours; null without a shift. */
+  /**
+   * [windows, N, N]: 0 within a region, -100 between regions that only the roll made neighbours;
+   * null without a shift.
+   */
   readonly mask: Float32Array | null;
   /** Row of the bias table for each (query, key) of a window: [N, N]. */
   readonly biasIndex: Int32Array;
-  /** biasIndex as one-hot columns: [(2a - 1)(2b - 1), N * N]. The product with it is the gather, and its own gradient. */
+  /**
+   * biasIndex as one-hot columns: [(2a - 1)(2b - 1), N * N]. The product with it is the gather, and
+   * its own gradient.
+   */
   readonly biasOneHot: Float32Array;
 }
 
@@ -48,7 +60,8 @@ export function biasTableRows([a, b]: Pair): number {
 /**
  * The plan of a window layout; made once for each layout.
  *
- * @throws ShapeError when the window does not divide the grid, or the shift is not shorter than the window.
+ * @throws ShapeError when the window does not divide the grid, or the shift is not shorter than the
+ * window.
  */
 export function windowPlan({ grid, size, shift }: WindowOptions, where: string): WindowPlan {
   const key = `${grid.join()}/${size.join()}/${shift.join()}`;
@@ -104,7 +117,10 @@ function makePlan(grid: Pair, size: Pair, wanted: Pair): WindowPlan {
   };
 }
 
-/** Which of three bands a position of the rolled grid is in: before the last window, its first part, its wrapped part. */
+/**
+ * Which of three bands a position of the rolled grid is in: before the last window, its first part,
+ * its wrapped part.
+ */
 function band(position: number, length: number, window: number, shift: number): number {
   if (shift === 0 || position < length - window) return 0;
   return position < length - shift ? 1 : 2;
