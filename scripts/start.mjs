@@ -96,6 +96,8 @@ const picture = join(model, 'pictures', 'reconstruction.png');
 mkdirSync(dirname(picture), { recursive: true });
 await stage('picture', 'reconstruct', '--model', model, heldOutClip(), '--out', picture, ...common);
 
+for (const [name, folder] of Object.entries(classifiers)) keepEvaluation(folder, accuracy[name]);
+keepEvaluation('pretrain', retrieval);
 const summary = summarize();
 writeFileSync(join(out, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
 await stage('report', 'report', out);
@@ -150,6 +152,11 @@ function statistics() {
 function heldOutClip() {
   const rows = readFileSync(join(data, 'labels.csv'), 'utf8').trim().split('\n').slice(1);
   return join(data, rows.find((row) => row.endsWith(',test')).split(',')[0]);
+}
+
+/** Where the report looks for the figures of a run. */
+function keepEvaluation(run, figures) {
+  writeFileSync(join(out, run, 'evaluation.json'), `${JSON.stringify(figures)}\n`);
 }
 
 function summarize() {

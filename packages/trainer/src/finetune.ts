@@ -197,9 +197,11 @@ function targetTensor(
   return tf.tensor2d(rows);
 }
 
-/** Mean over the batch of -sum(target * log softmax(logits)). */
+/** Mean over the batch of -sum(target * log softmax(logits)); tf.logSoftmax leaks a buffer on wasm. */
 function softmaxLoss(logits: tf.Tensor2D, targets: tf.Tensor2D): tf.Scalar {
-  return tf.neg(tf.mean(tf.sum(tf.mul(targets, tf.logSoftmax(logits)), -1)));
+  return tf.neg(
+    tf.mean(tf.sum(tf.mul(targets, tf.sub(logits, tf.logSumExp(logits, -1, true))), -1)),
+  );
 }
 
 /** Mean over batch and classes of the binary cross-entropy, in the form that does not overflow. */

@@ -38,6 +38,7 @@ export {
 } from './metrics.ts';
 export { type PretrainOptions, pretrain } from './pretrain.ts';
 export type { ProgressOutput } from './progress.ts';
+export { type ReconstructClipOptions, reconstructClip } from './reconstruct.ts';
 export { finetuneRecipes } from './recipes.ts';
 export {
   type LossOutputs,
@@ -48,4 +49,5 @@ export {
   trainStep,
 } from './step.ts';
 export { type TraceRequest, type TracedTensor, traceStep } from './trace.ts';
+export { writeReport } from './report.ts';
 export type { TrainResult } from './train.ts';

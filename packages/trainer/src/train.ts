@@ -98,9 +98,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const stopped = (): boolean => options.signal?.aborted ?? false;
   const progress = startProgress(output, record.kind, total);
   try {
+    let endMs = performance.now();
     while (position.epoch < config.epochs && !stopped()) {
       for await (const { batch, next } of batchesOfEpoch(loader, task, position, clips)) {
         const startMs = performance.now();
+        const waitMs = startMs - endMs;
         const rate = learningRate(
           rateSchedule(config.optimizer, config.epochs),
           rateStep(position, task, clips),
@@ -120,11 +122,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
           epoch: position.epoch,
           batch: batch.length,
           elapsedMs: Math.round(performance.now() - startMs),
+          waitMs: Math.round(waitMs),
           ...figures,
         });
         events(position.step, Date.now() / 1000, figures);
         progress.update(position.step, describe(figures));
         if (position.step % config.checkpointSteps === 0) await save();
+        endMs = performance.now();
         if (stopped()) break;
       }
       const steps = stepsPerEpoch(clips, task.batchSize(position.epoch));

@@ -151,7 +151,8 @@ class WorkerPool {
     // From src/data and from dist/data alike this is the built worker: threads cannot run TypeScript on Node 20.
     const file = new URL('../../dist/data/clip-worker.js', import.meta.url);
     this.#workers = Array.from({ length: count }, () => {
-      const worker = new Worker(file, { workerData: setup });
+      // No flags of the parent: a test runner's would send the built worker to TypeScript sources.
+      const worker = new Worker(file, { workerData: setup, execArgv: [] });
       const slot = { worker, busy: 0 };
       worker.on('message', (answer: WorkerAnswer) => {
         slot.busy--;
