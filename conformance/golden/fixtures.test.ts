@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Golden fixtures change only through their reference programs: files, hashes and sizes are those on record.
+// Golden fixtures change only through their reference programs: files, hashes and sizes are those on record. After a program
+// wrote new ones: `npm run golden -- --hashes`.
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
