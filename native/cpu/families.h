@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The families of CPU ops. A new family is one line here; its file cpu/<stem>.cc defines register_<stem>.
+#pragma once
+
+#include "dm/op.h"
+
+// Sorted, one stem a line.
+#define DM_CPU_FAMILIES(X) \
+  X(binary)                \
+  X(copy)                  \
+  X(fill)                  \
+  X(unary)
+
+namespace dm::cpu {
+
+#define DM_DECLARE_FAMILY(stem) void register_##stem(OpTable& table);
+DM_CPU_FAMILIES(DM_DECLARE_FAMILY)
+#undef DM_DECLARE_FAMILY
+
+}  // namespace dm::cpu
