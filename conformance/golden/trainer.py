@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Metric goldens from scikit-learn 1.7 and SciPy: average precision, ROC AUC, d' on scores with ties.
+# Metric goldens from scikit-learn 1.9.1 and SciPy: average precision, ROC AUC, d' on scores with ties.
 # Writes fixtures/trainer/metrics.json; scores come from the LCG s <- (1103515245 s + 12345) mod 2^31, so no scores are stored.
 import json
 import pathlib
