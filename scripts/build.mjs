@@ -14,7 +14,12 @@ const bundle = 'packages/core/generated/tfjs-gradients.js';
 /** Builds what is not up to date. */
 export async function buildPackages() {
   await bundleGradients();
-  await runQuietly(process.execPath, ['node_modules/typescript/bin/tsc', '-b', '--pretty', 'false']);
+  await runQuietly(process.execPath, [
+    'node_modules/typescript/bin/tsc',
+    '-b',
+    '--pretty',
+    'false',
+  ]);
 }
 
 /** Made again when the script or the version of tfjs-core changed; a stamp beside the bundle says what it was made of. */

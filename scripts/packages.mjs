@@ -95,7 +95,7 @@ function machineLibc() {
 function npm(...args) {
   const advice = 'npm install, when a package.json was changed by hand';
   const running = process.env.npm_execpath;
-  return running?.endsWith('.js') && /npm-cli\.js$/.test(running)
+  return running?.endsWith('npm-cli.js')
     ? runQuietly(process.execPath, [running, ...args], { advice })
     : runQuietly('npm', args, { advice });
 }

@@ -25,7 +25,9 @@ export async function stage(name, work) {
   try {
     const done = await work();
     const seconds = (performance.now() - startMs) / 1000;
-    process.stderr.write(done === false ? 'ready\n' : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s\n`);
+    process.stderr.write(
+      done === false ? 'ready\n' : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s\n`,
+    );
   } catch (error) {
     process.stderr.write('failed\n');
     throw error;
@@ -104,7 +106,9 @@ export async function runMain(main) {
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {
-    process.stderr.write(`${error instanceof SetupError ? error.message : error?.stack ?? error}\n`);
+    process.stderr.write(
+      `${error instanceof SetupError ? error.message : (error?.stack ?? error)}\n`,
+    );
     process.exitCode = 1;
   }
 }
