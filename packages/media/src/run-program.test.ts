@@ -62,6 +62,21 @@ describe('runProgram', () => {
     expect(end).toMatchObject({ stopped: null, foreignSignal: 'SIGKILL', exitCode: null });
   });
 
+  it.skipIf(process.platform !== 'linux')(
+    'gives the child a process group of its own',
+    async () => {
+      let text = '';
+      const accept = (chunk: Buffer): boolean => (text += chunk.toString()) !== '';
+      await runProgram('sh', ['-c', 'echo $$; cut -d" " -f5 /proc/$$/stat'], {
+        outputs: [{ fd: 1, accept }],
+        timeoutMs: 20_000,
+      });
+      const [pid, group] = text.trim().split('\n');
+      expect(pid).toMatch(/^\d+$/);
+      expect(group).toBe(pid); // so that Ctrl-C reaches the caller alone
+    },
+  );
+
   it('survives a child that closes its input early', async () => {
     const inputs = [{ fd: 3, bytes: new Uint8Array(10_000_000) }];
     const end = await runProgram('true', [], { inputs, timeoutMs: 20_000 });

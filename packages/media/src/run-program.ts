@@ -111,7 +111,9 @@ function start(program: string, args: readonly string[], piped: readonly number[
   const stdio = Array.from({ length: Math.max(...piped) + 1 }, (_, fd) =>
     piped.includes(fd) ? 'pipe' : 'ignore',
   );
-  return spawn(program, args, { stdio, windowsHide: true });
+  // A process group of its own: Ctrl-C is for the caller, who decides what becomes of the child. Should the caller
+  // die, its pipes close and the child ends on its next write.
+  return spawn(program, args, { stdio, windowsHide: true, detached: true });
 }
 
 function notStarted(program: string, error: NodeJS.ErrnoException): MediaError {
