@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise ops of two operands of one dtype, float32 or int32, with broadcasting.
 #include <algorithm>
-#include <type_traits>
 
 #include "core/arguments.h"
 #include "core/broadcast.h"

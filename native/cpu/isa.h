@@ -4,10 +4,6 @@
 // `DM_PICK(table)` is the one to use on this machine.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <type_traits>
-
 #if defined(__x86_64__)
 #define DM_X86 1
 #endif
@@ -20,23 +16,33 @@ enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
 Isa isa();
 const char* isa_name(Isa isa);
 
+/// The table for this machine.
 template <typename T>
-const T& pick(const std::array<const T*, 4>& tables) {
-  return *tables[static_cast<std::size_t>(isa())];
+const T& pick(const T& baseline, const T& avx2, const T& avx512, const T& avx512bf16) {
+  switch (isa()) {
+    case Isa::kAvx2:
+      return avx2;
+    case Isa::kAvx512:
+      return avx512;
+    case Isa::kAvx512Bf16:
+      return avx512bf16;
+    case Isa::kBaseline:
+      break;
+  }
+  return baseline;
 }
 
 }  // namespace dm::cpu
 
 #if DM_X86
-#define DM_PER_ISA(Type, table)                             \
-  namespace baseline { extern const Type table; }           \
-  namespace avx2 { extern const Type table; }               \
-  namespace avx512 { extern const Type table; }             \
+#define DM_PER_ISA(Type, table)                \
+  namespace baseline { extern const Type table; } \
+  namespace avx2 { extern const Type table; }     \
+  namespace avx512 { extern const Type table; }   \
   namespace avx512bf16 { extern const Type table; }
-#define DM_PICK(table)                                                                  \
-  ::dm::cpu::pick<std::remove_cvref_t<decltype(::dm::cpu::baseline::table)>>(           \
-      {&::dm::cpu::baseline::table, &::dm::cpu::avx2::table, &::dm::cpu::avx512::table, \
-       &::dm::cpu::avx512bf16::table})
+#define DM_PICK(table)                                                          \
+  ::dm::cpu::pick(::dm::cpu::baseline::table, ::dm::cpu::avx2::table,           \
+                  ::dm::cpu::avx512::table, ::dm::cpu::avx512bf16::table)
 #else
 #define DM_PER_ISA(Type, table) \
   namespace baseline { extern const Type table; }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise ops of one float32 operand.
-#include <type_traits>
-
 #include "core/arguments.h"
 #include "core/thread-pool.h"
 #include "cpu/families.h"

@@ -31,7 +31,11 @@ struct Rsqrt {
   static float of(float x) { return 1.0f / __builtin_sqrtf(x); }
 };
 struct Sigmoid {
-  static float of(float x) { return 1.0f / (1.0f + exp_float(-x)); }
+  // By the side where e^-|x| cannot overflow.
+  static float of(float x) {
+    const float e = exp_float(-__builtin_fabsf(x));
+    return select(x < 0.0f, e, 1.0f) / (1.0f + e);
+  }
 };
 struct Sqrt {
   static float of(float x) { return __builtin_sqrtf(x); }

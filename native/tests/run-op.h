@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs an op of the table on vectors, as the addon would on buffers.
+#pragma once
+
+#include <initializer_list>
+#include <vector>
+
+#include "dm/op.h"
+
+namespace dm::test {
+
+template <typename T>
+Buffer buffer_of(std::vector<T>& values) {
+  return {values.data(), values.size() * sizeof(T), false};
+}
+
+inline Status run_op(const char* name, std::vector<Buffer> buffers,
+                     const std::vector<double>& numbers) {
+  const int id = op_table().find(name);
+  if (id < 0) return invalid_argument(std::string("no op ") + name);
+  std::vector<Buffer*> pointers;
+  for (Buffer& buffer : buffers) pointers.push_back(&buffer);
+  return op_table().run(static_cast<std::size_t>(id),
+                        {pointers.data(), pointers.size(), numbers.data(), numbers.size()});
+}
+
+}  // namespace dm::test
