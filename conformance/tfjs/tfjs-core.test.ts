@@ -11,7 +11,10 @@ import type { SpecResult } from './run-specs.ts';
 const fewestSpecs = 4200;
 const skippedUpstream = 5;
 
-describe.skipIf(findAddon().addon === null)(`tfjs-core's specs on ${backendName}`, () => {
+const noAddon = findAddon().addon === null;
+const skipNote = noAddon ? ' (skipped: the native addon is not built)' : '';
+
+describe.skipIf(noAddon)(`tfjs-core's specs on ${backendName}${skipNote}`, () => {
   let results: readonly SpecResult[] = [];
 
   beforeAll(async () => {

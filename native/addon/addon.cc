@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The function table of the addon. The only room that knows Node-API; one entry, `run`, for all ops.
+// The function table of the addon. The only room that knows Node-API; one entry, `run`, for all
+// ops.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -38,7 +39,8 @@ napi_value set_threads_of_pool(napi_env env, napi_callback_info info) {
   const Call<1> call(env, info);
   double count = 0;
   if (!read_integer(env, call.values[0], 1, 256, &count)) {
-    return fail_argument(env, "setThreads: expected a number of threads 1..256, got something else");
+    return fail_argument(env,
+                         "setThreads: expected a number of threads 1..256, got something else");
   }
   set_threads(static_cast<int>(count));
   return nullptr;
@@ -59,8 +61,8 @@ bool read_buffers(napi_env env, napi_value list, std::size_t count, Buffer** out
                  ? buffer_of(env, instance, element)
                  : nullptr;
     if (out[i] == nullptr) {
-      fail_argument(env, "run: expected a buffer as buffer " + std::to_string(i) +
-                             ", got something else");
+      fail_argument(
+          env, "run: expected a buffer as buffer " + std::to_string(i) + ", got something else");
       return false;
     }
   }
@@ -87,7 +89,8 @@ napi_value run(napi_env env, napi_callback_info info) {
   napi_typeof(env, call.values[3], &last);
   if (last != napi_undefined &&
       !read_integer(env, call.values[3], 0, number_count, &number_count)) {
-    return fail_argument(env, "run: expected a count of at most numbers.length, got something else");
+    return fail_argument(env,
+                         "run: expected a count of at most numbers.length, got something else");
   }
   std::array<Buffer*, kFewBuffers> few;
   std::vector<Buffer*> many;

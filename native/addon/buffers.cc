@@ -60,7 +60,8 @@ Buffer* transfer(napi_env env, napi_callback_info info, const char* where, void*
   }
   if (typed.bytes != buffer->bytes) {
     fail_argument(env, std::string(where) + ": expected a typed array of " +
-                           std::to_string(buffer->bytes) + " bytes, got " + std::to_string(typed.bytes));
+                           std::to_string(buffer->bytes) + " bytes, got " +
+                           std::to_string(typed.bytes));
     return nullptr;
   }
   *array = typed.data;
@@ -100,8 +101,8 @@ napi_value allocate(napi_env env, napi_callback_info info) {
   if (buffer == nullptr || (size > 0 && block == nullptr)) {
     delete buffer;
     BufferPool::instance().release(block, size);
-    return fail(env, {StatusCode::kOutOfMemory, "allocate: expected " + std::to_string(size) +
-                                                    " bytes of memory, got none"});
+    return fail(env, {StatusCode::kOutOfMemory,
+                      "allocate: expected " + std::to_string(size) + " bytes of memory, got none"});
   }
   Instance* instance = Instance::of(env);
   napi_value external = nullptr;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Buffers as JavaScript sees them: Externals, freed by hand or by the collector, and only ever those of this addon.
+// Buffers as JavaScript sees them: Externals, freed by hand or by the collector, and only ever
+// those of this addon.
 #pragma once
 
 #include <node_api.h>
@@ -10,17 +11,20 @@
 
 namespace dm::addon {
 
-/// What one JavaScript thread has. The buffers are listed so that an External of another addon is told apart without touching it.
+/// What one JavaScript thread has. The buffers are listed so that an External of another addon is
+/// told apart without touching it.
 struct Instance {
   std::unordered_set<const Buffer*> buffers;
   bool closed = false;
 
   static Instance* of(napi_env env);
-  /// Makes the instance of a thread that loads the addon; it goes when the thread and the last of its buffers have gone.
+  /// Makes the instance of a thread that loads the addon; it goes when the thread and the last of
+  /// its buffers have gone.
   static bool attach(napi_env env);
 };
 
-/// The buffer of an External, or null when the value is something else. The buffer may have been freed.
+/// The buffer of an External, or null when the value is something else. The buffer may have been
+/// freed.
 Buffer* buffer_of(napi_env env, const Instance& instance, napi_value value);
 
 napi_value allocate(napi_env env, napi_callback_info info);

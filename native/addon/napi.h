@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few words that the addon needs of Node-API: failures become JavaScript errors, never exceptions or exits.
+// The few words that the addon needs of Node-API: failures become JavaScript errors, never
+// exceptions or exits.
 #pragma once
 
 #include <node_api.h>
@@ -12,7 +13,8 @@
 
 namespace dm::addon {
 
-/// Leaves an Error with the status's sentence and its code pending. Returns null, which callbacks return in turn.
+/// Leaves an Error with the status's sentence and its code pending. Returns null, which callbacks
+/// return in turn.
 inline napi_value fail(napi_env env, const Status& status) {
   napi_throw_error(env, status_name(status.code()), status.message().c_str());
   return nullptr;
@@ -40,7 +42,8 @@ inline bool read_integer(napi_env env, napi_value value, double least, double mo
   return *out >= least && *out <= most && *out == static_cast<double>(static_cast<int64_t>(*out));
 }
 
-/// Bytes an element of a typed array has; 0 for a type this addon does not know (newer headers have more).
+/// Bytes an element of a typed array has; 0 for a type this addon does not know (newer headers have
+/// more).
 inline std::size_t element_bytes(napi_typedarray_type type) {
   if (type == napi_int8_array || type == napi_uint8_array || type == napi_uint8_clamped_array) {
     return 1;

@@ -44,8 +44,7 @@ double Arguments::number(std::size_t index) {
 std::int64_t Arguments::integer(std::size_t index) {
   const double value = number(index);
   // Written so that NaN fails.
-  const bool good =
-      std::abs(value) <= static_cast<double>(kMaxCount) && value == std::floor(value);
+  const bool good = std::abs(value) <= static_cast<double>(kMaxCount) && value == std::floor(value);
   if (!good) fail("an integer as number " + std::to_string(index), text(value));
   return ok() ? static_cast<std::int64_t>(value) : 0;
 }
@@ -87,12 +86,11 @@ void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t ele
     return nullptr;
   }
   const Buffer& buffer = *arguments_.buffers[index];
-  const std::string where = "buffer " + std::to_string(index);
   if (buffer.freed) {
-    fail(where + " in use", "a freed one");
+    fail("buffer " + std::to_string(index) + " in use", "a freed one");
   } else if (elements < 0 || static_cast<std::size_t>(elements) > buffer.bytes / element_bytes) {
-    fail(where + " of at least " + std::to_string(elements) + " elements of " +
-             std::to_string(element_bytes) + " bytes",
+    fail("buffer " + std::to_string(index) + " of at least " + std::to_string(elements) +
+             " elements of " + std::to_string(element_bytes) + " bytes",
          std::to_string(buffer.bytes) + " bytes");
   }
   return ok() ? buffer.data : nullptr;

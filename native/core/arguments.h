@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads and checks the arguments of an op. The first fault is kept and everything read after it is harmless, so an op reads all
-// its arguments, asks once for `ok()`, and then computes on plain pointers and counts.
+// Reads and checks the arguments of an op. The first fault is kept and everything read after it is
+// harmless, so an op reads all its arguments, asks once for `ok()`, and then computes on plain
+// pointers and counts.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two operands of shapes that broadcast against each other, as rows: neighbouring axes that both operands step through alike are
-// merged, the innermost remaining axis is a row, and the rest is an odometer over rows.
+// Two operands of shapes that broadcast against each other, as rows: neighbouring axes that both
+// operands step through alike are merged, the innermost remaining axis is a row, and the rest is an
+// odometer over rows.
 #pragma once
 
 #include <array>
@@ -14,9 +15,10 @@ namespace dm {
 inline constexpr std::size_t kMaxRank = 8;
 
 struct Broadcast {
-  std::size_t rank = 0;                       ///< axes outside the row
-  std::array<std::int64_t, kMaxRank> sizes;   ///< of those axes, slowest first
-  std::array<std::int64_t, kMaxRank> a_step;  ///< elements between neighbours along them; 0 where broadcast
+  std::size_t rank = 0;                      ///< axes outside the row
+  std::array<std::int64_t, kMaxRank> sizes;  ///< of those axes, slowest first
+  std::array<std::int64_t, kMaxRank>
+      a_step;  ///< elements between neighbours along them; 0 where broadcast
   std::array<std::int64_t, kMaxRank> b_step;
   std::int64_t row = 1;    ///< elements of a row
   std::int64_t rows = 1;   ///< the product of sizes

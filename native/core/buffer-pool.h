@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of memory for buffers, kept for reuse by size class. One pool per process, shared by all JavaScript threads.
+// Blocks of memory for buffers, kept for reuse by size class. One pool per process, shared by all
+// JavaScript threads.
 //
-// A class is a multiple of 64 bytes up to 512, then an eighth of a power of two: at most 12.5 % is lost to rounding. Freed blocks
-// stay until `trim()`, or until a new block would bring the total above 1.25 times the most that was ever in use at once
-// (64 MiB at least): then the blocks of the classes that were longest not asked for go back first.
+// A class is a multiple of 64 bytes up to 512, then an eighth of a power of two: at most 12.5 % is
+// lost to rounding. Freed blocks stay until `trim()`, or until a new block would bring the total
+// above 1.25 times the most that was ever in use at once (64 MiB at least): then the blocks of the
+// classes that were longest not asked for go back first.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +32,8 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  /// 64-byte aligned, contents undefined. Null for 0 bytes and when the system has none left even after a trim.
+  /// 64-byte aligned, contents undefined. Null for 0 bytes and when the system has none left even
+  /// after a trim.
   void* allocate(std::size_t bytes);
   /// `bytes` as it was asked for. Null is fine.
   void release(void* block, std::size_t bytes);

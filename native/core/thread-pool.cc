@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads that sleep between ops (after a short spin, since ops follow each other closely) and take chunks from one counter.
+// Threads that sleep between ops (after a short spin, since ops follow each other closely) and take
+// chunks from one counter.
 #include "core/thread-pool.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One pool of threads for all ops. Work is cut into chunks of a fixed size, whatever the number of threads, so partial results
-// combined in chunk order are equal bit for bit for any DIFFMAVIL_THREADS.
+// One pool of threads for all ops. Work is cut into chunks of a fixed size, whatever the number of
+// threads, so partial results combined in chunk order are equal bit for bit for any
+// DIFFMAVIL_THREADS.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,8 @@
 
 namespace dm {
 
-/// Threads this process should use by default: DIFFMAVIL_THREADS, else the physical cores it may run on (affinity and the
-/// container's processor quota count).
+/// Threads this process should use by default: DIFFMAVIL_THREADS, else the physical cores it may
+/// run on (affinity and the container's processor quota count).
 int default_threads();
 
 /// How many threads the ops use now, the caller's included.
@@ -28,9 +29,10 @@ inline std::int64_t chunk_count(std::int64_t count, std::int64_t grain) {
   return (count + grain - 1) / grain;
 }
 
-/// Calls `fn(begin, end)` for [0, grain), [grain, 2 grain), … up to `count`, on several threads, each chunk once; returns when all
-/// are done. `begin / grain` is the index of the chunk. `fn` must not throw. A call from inside `fn`, or while another JavaScript
-/// thread has the pool, runs on the calling thread alone, with the same chunks.
+/// Calls `fn(begin, end)` for [0, grain), [grain, 2 grain), … up to `count`, on several threads,
+/// each chunk once; returns when all are done. `begin / grain` is the index of the chunk. `fn` must
+/// not throw. A call from inside `fn`, or while another JavaScript thread has the pool, runs on the
+/// calling thread alone, with the same chunks.
 template <typename Fn>
 void parallel_for(std::int64_t count, std::int64_t grain, const Fn& fn) {
   struct Context {
@@ -49,7 +51,8 @@ void parallel_for(std::int64_t count, std::int64_t grain, const Fn& fn) {
       &context);
 }
 
-/// `combine(partial_0, partial_1, …)` left to right of `map(begin, end)` over fixed chunks; `zero` for no elements.
+/// `combine(partial_0, partial_1, …)` left to right of `map(begin, end)` over fixed chunks; `zero`
+/// for no elements.
 template <typename T, typename Map, typename Combine>
 T parallel_reduce(std::int64_t count, std::int64_t grain, T zero, const Map& map,
                   const Combine& combine) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise ops of two operands of one dtype, float32 or int32, with broadcasting.
+#include "cpu/simd/binary.h"
+
 #include <algorithm>
 
 #include "core/arguments.h"
 #include "core/broadcast.h"
 #include "core/thread-pool.h"
 #include "cpu/families.h"
-#include "cpu/simd/binary.h"
 
 namespace dm::cpu {
 
@@ -37,7 +38,8 @@ Status zip(Arguments& in, const Broadcast& plan, BinaryKernel<T> kernel) {
   return {};
 }
 
-// buffers: a, b, out. numbers: [dtype, rank, aShape… (rank), bShape… (rank)], shapes padded with ones to a common rank <= 8.
+// buffers: a, b, out. numbers: [dtype, rank, aShape… (rank), bShape… (rank)], shapes padded with
+// ones to a common rank <= 8.
 template <BinaryKernel<float> BinaryKernels::* kFloat,
           BinaryKernel<std::int32_t> BinaryKernels::* kInt = nullptr>
 Status binary(const OpArguments& arguments) {

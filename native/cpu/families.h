@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The families of CPU ops. A new family is one line here; its file cpu/<stem>.cc defines register_<stem>.
+// The families of CPU ops. A new family is one line here; its file cpu/<stem>.cc defines
+// register_<stem>.
 #pragma once
 
 #include "dm/op.h"

@@ -20,7 +20,8 @@ void fill_all(T* out, std::int64_t count, T value) {
   });
 }
 
-// buffers: out. numbers: [dtype, count, value]; an int32 or bool value must be in the range of its type.
+// buffers: out. numbers: [dtype, count, value]; an int32 or bool value must be in the range of its
+// type.
 Status fill(const OpArguments& arguments) {
   Arguments in("Fill", arguments, 1, 3);
   const DType dtype = in.dtype(0);

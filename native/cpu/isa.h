@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which instruction set the row kernels of cpu/simd run with. Every file there is compiled once per instruction set, into a
-// namespace named after it, and defines constant tables of function pointers; `DM_PER_ISA` declares such a table,
-// `DM_PICK(table)` is the one to use on this machine.
+// Which instruction set the row kernels of cpu/simd run with. Every file there is compiled once per
+// instruction set, into a namespace named after it, and defines constant tables of function
+// pointers; `DM_PER_ISA` declares such a table, `DM_PICK(table)` is the one to use on this machine.
 #pragma once
 
 #if defined(__x86_64__)
@@ -12,7 +12,8 @@ namespace dm::cpu {
 
 enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
 
-/// The best that the processor and system support, capped by DIFFMAVIL_CPU_ISA=baseline|avx2|avx512|avx512bf16; asked once.
+/// The best that the processor and system support, capped by
+/// DIFFMAVIL_CPU_ISA=baseline|avx2|avx512|avx512bf16; asked once.
 Isa isa();
 const char* isa_name(Isa isa);
 
@@ -35,16 +36,26 @@ const T& pick(const T& baseline, const T& avx2, const T& avx512, const T& avx512
 }  // namespace dm::cpu
 
 #if DM_X86
-#define DM_PER_ISA(Type, table)                \
-  namespace baseline { extern const Type table; } \
-  namespace avx2 { extern const Type table; }     \
-  namespace avx512 { extern const Type table; }   \
-  namespace avx512bf16 { extern const Type table; }
-#define DM_PICK(table)                                                          \
-  ::dm::cpu::pick(::dm::cpu::baseline::table, ::dm::cpu::avx2::table,           \
-                  ::dm::cpu::avx512::table, ::dm::cpu::avx512bf16::table)
+#define DM_PER_ISA(Type, table) \
+  namespace baseline {          \
+  extern const Type table;      \
+  }                             \
+  namespace avx2 {              \
+  extern const Type table;      \
+  }                             \
+  namespace avx512 {            \
+  extern const Type table;      \
+  }                             \
+  namespace avx512bf16 {        \
+  extern const Type table;      \
+  }
+#define DM_PICK(table)                                                                          \
+  ::dm::cpu::pick(::dm::cpu::baseline::table, ::dm::cpu::avx2::table, ::dm::cpu::avx512::table, \
+                  ::dm::cpu::avx512bf16::table)
 #else
 #define DM_PER_ISA(Type, table) \
-  namespace baseline { extern const Type table; }
+  namespace baseline {          \
+  extern const Type table;      \
+  }
 #define DM_PICK(table) (::dm::cpu::baseline::table)
 #endif

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise ops of one float32 operand.
+#include "cpu/simd/unary.h"
+
 #include "core/arguments.h"
 #include "core/thread-pool.h"
 #include "cpu/families.h"
-#include "cpu/simd/unary.h"
 
 namespace dm::cpu {
 

@@ -97,7 +97,7 @@ export class NativeBackend extends tf.KernelBackend {
   /** A new tensor of undefined contents, of float32, int32 or bool. */
   allocate(shape: readonly number[], dtype: tf.DataType): TensorInfo {
     const size = tf.util.sizeFromShape([...shape]);
-    const buffer = this.#allocateBytes(size * bytesPerElement(dtype));
+    const buffer = this.binding.allocate(size * bytesPerElement(dtype));
     return this.#add({ dtype, size, refCount: 1, values: null, buffer, parts: null }, shape);
   }
 
@@ -274,21 +274,9 @@ export class NativeBackend extends tf.KernelBackend {
   }
 
   #upload(values: NumericValues): NativeBuffer {
-    const buffer = this.#allocateBytes(values.byteLength);
+    const buffer = this.binding.allocate(values.byteLength);
     this.binding.addon.write(buffer, values);
     return buffer;
-  }
-
-  /** Tries once more after a collection, where the program allows one, since dropped tensors hold memory until then. */
-  #allocateBytes(bytes: number): NativeBuffer {
-    const { addon } = this.binding;
-    try {
-      return addon.allocate(bytes);
-    } catch (error) {
-      if (globalThis.gc === undefined) throw error;
-      globalThis.gc();
-      return addon.allocate(bytes);
-    }
   }
 }
 

@@ -72,7 +72,25 @@ export class Binding {
       this.#numbers = new Float64Array(2 * numbers.length);
     }
     this.#numbers.set(numbers);
-    this.addon.run(this.#id(op), buffers, this.#numbers, numbers.length);
+    const id = this.#id(op);
+    try {
+      this.addon.run(id, buffers, this.#numbers, numbers.length);
+    } catch (error) {
+      throw withAdvice(error);
+    }
+  }
+
+  /**
+   * A new buffer, its contents undefined.
+   *
+   * @throws DeviceError when the system has no memory left, even without the blocks kept for reuse.
+   */
+  allocate(bytes: number): NativeBuffer {
+    try {
+      return this.addon.allocate(bytes);
+    } catch (error) {
+      throw withAdvice(error);
+    }
   }
 
   #id(op: string): number {
@@ -87,4 +105,16 @@ export class Binding {
     this.#ids.set(op, id);
     return id;
   }
+}
+
+/** Too little memory is a fault the user can do something about; any other is one of ours. */
+function withAdvice(error: unknown): unknown {
+  const { code, message } = error as { readonly code?: string; readonly message: string };
+  if (code !== 'DM_OUT_OF_MEMORY') return error;
+  return new DeviceError(
+    `native: ${message}. Try: smaller batches, or dispose() of tensors sooner`,
+    {
+      cause: error,
+    },
+  );
 }

@@ -36,7 +36,7 @@ let found: LoadResult | undefined;
 
 /** Looks for the addon, once per thread, and never throws. */
 export function findAddon(): LoadResult {
-  found ??= search();
+  found ??= searchAddon(process.env);
   return found;
 }
 
@@ -47,7 +47,7 @@ export function findAddon(): LoadResult {
  */
 export function loadAddon(): Addon {
   const result = findAddon();
-  if (result.addon === null) throw new DeviceError(explain(result.attempts));
+  if (result.addon === null) throw new DeviceError(explainAttempts(result.attempts));
   return result.addon;
 }
 
@@ -57,15 +57,16 @@ export function platformName(): string {
   return process.platform === 'linux' && !usesGlibc() ? `${name}-musl` : name;
 }
 
-function search(): LoadResult {
+/** The search itself, under the given environment; not remembered. */
+export function searchAddon(environment: NodeJS.ProcessEnv): LoadResult {
   const attempts: LoadAttempt[] = [];
-  if (process.env['DIFFMAVIL_NATIVE'] === 'off') return { addon: null, place: null, attempts };
-  const forced = process.env['DIFFMAVIL_NATIVE_PATH'];
+  if (environment['DIFFMAVIL_NATIVE'] === 'off') return { addon: null, place: null, attempts };
+  const forced = environment['DIFFMAVIL_NATIVE_PATH'];
   const places: [LoadAttempt['source'], string][] =
     forced === undefined || forced === ''
       ? [
           ['local build', join(root, 'build', 'Release', 'diffmavil.node')],
-          ['cache', join(cacheFolder(), 'diffmavil.node')],
+          ['cache', join(cacheFolder(environment), 'diffmavil.node')],
           ['package', `@diffmavil/native-${platformName()}`],
         ]
       : [['DIFFMAVIL_NATIVE_PATH', forced]];
@@ -110,9 +111,9 @@ function requirePlatformPackage(name: string): unknown {
   }
 }
 
-function cacheFolder(): string {
+function cacheFolder(environment: NodeJS.ProcessEnv): string {
   const { version } = require('../package.json') as { version: string };
-  const base = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const base = environment['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   return join(base, 'diffmavil', `native-${version}-napi9-${platformName()}`);
 }
 
@@ -143,7 +144,8 @@ function describe(error: unknown): string {
   return code === undefined ? line : `${code}: ${line}`;
 }
 
-function explain(attempts: readonly LoadAttempt[]): string {
+/** Why there is no addon, and what to do about it. */
+export function explainAttempts(attempts: readonly LoadAttempt[]): string {
   const platform = platformName();
   const lines = [
     `native: expected an addon for ${platform} (Node ${process.version}), got none that loads.`,

@@ -31,8 +31,7 @@ TEST("refuses counts that are none, and buffers that are too small or freed") {
   CHECK_EQUAL(exp(0.5), "unary: expected an integer as number 0, got 0.500000");
   CHECK_EQUAL(exp(std::nan("")), "unary: expected an integer as number 0, got nan");
   CHECK_EQUAL(exp(INFINITY), "unary: expected an integer as number 0, got inf");
-  CHECK_EQUAL(exp(5),
-              "unary: expected buffer 0 of at least 5 elements of 4 bytes, got 16 bytes");
+  CHECK_EQUAL(exp(5), "unary: expected buffer 0 of at least 5 elements of 4 bytes, got 16 bytes");
   CHECK_EQUAL(exp(9e15),
               "unary: expected buffer 0 of at least 9000000000000000 elements of 4 bytes, got 16 "
               "bytes");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every broadcast of up to three axes of sizes 0..3 against a plain loop, and the corners of the functions.
+// Every broadcast of up to three axes of sizes 0..3 against a plain loop, and the corners of the
+// functions.
 #include <array>
 #include <cmath>
 #include <cstdint>

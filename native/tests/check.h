@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Enough of a test runner: cases named by sentences, checks that report and go on, an exit code. Include in one file per program.
+// Enough of a test runner: cases named by sentences, checks that report and go on, an exit code.
+// Include in one file per program.
 #pragma once
 
 #include <cstdio>
@@ -46,9 +47,9 @@ void check_equal(const char* file, int line, const A& got, const B& expected) {
 #define DM_JOIN_(a, b) a##b
 #define DM_JOIN(a, b) DM_JOIN_(a, b)
 /// TEST("the sentence") { … }
-#define TEST(sentence)                                                                     \
-  static void DM_JOIN(case_, __LINE__)();                                                  \
-  static const dm::test::Register DM_JOIN(register_, __LINE__)(sentence,                   \
+#define TEST(sentence)                                                                    \
+  static void DM_JOIN(case_, __LINE__)();                                                 \
+  static const dm::test::Register DM_JOIN(register_, __LINE__)(sentence,                  \
                                                                DM_JOIN(case_, __LINE__)); \
   static void DM_JOIN(case_, __LINE__)()
 

@@ -50,7 +50,8 @@ TEST("serves several callers at once, and calls from inside a call") {
     callers.emplace_back([&] {
       for (int round = 0; round < 200; ++round) {
         dm::parallel_for(16, 1, [&](std::int64_t, std::int64_t) {
-          dm::parallel_for(4, 1, [&](std::int64_t begin, std::int64_t end) { total += end - begin; });
+          dm::parallel_for(4, 1,
+                           [&](std::int64_t begin, std::int64_t end) { total += end - begin; });
         });
       }
     });

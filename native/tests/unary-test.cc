@@ -27,7 +27,8 @@ std::vector<float> sample() {
   return values;
 }
 
-/// Distance in units of the last place of the expected value; subnormal results count in the smallest unit.
+/// Distance in units of the last place of the expected value; subnormal results count in the
+/// smallest unit.
 double error_in_ulp(float got, double expected) {
   const auto rounded = static_cast<float>(expected);
   if (std::isinf(rounded) || std::isnan(expected)) {
@@ -39,9 +40,9 @@ double error_in_ulp(float got, double expected) {
 
 std::vector<float> run(const char* op, std::vector<float> x) {
   std::vector<float> y(x.size());
-  CHECK_EQUAL(dm::test::run_op(op, {buffer_of(x), buffer_of(y)}, {static_cast<double>(x.size())})
-                  .message(),
-              "");
+  CHECK_EQUAL(
+      dm::test::run_op(op, {buffer_of(x), buffer_of(y)}, {static_cast<double>(x.size())}).message(),
+      "");
   return y;
 }
 

@@ -8,7 +8,8 @@
 
 namespace dm::cpu {
 
-/// out[i] = f(a[i * a_step], b[i * b_step]) for 0 <= i < count; steps are 0 or 1. `out` may be the block of an operand of step 1.
+/// out[i] = f(a[i * a_step], b[i * b_step]) for 0 <= i < count; steps are 0 or 1. `out` may be the
+/// block of an operand of step 1.
 template <typename T>
 using BinaryKernel = void (*)(const T* a, std::int64_t a_step, const T* b, std::int64_t b_step,
                               T* out, std::int64_t count);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Branch-free float32 functions that the compiler vectorises, for the row kernels of this folder only. The same arithmetic on every
-// instruction set, up to the fusing of a product and a sum. Errors are checked against float64 in tests/.
+// Branch-free float32 functions that the compiler vectorises, for the row kernels of this folder
+// only. The same arithmetic on every instruction set, up to the fusing of a product and a sum.
+// Errors are checked against float64 in tests/.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +18,14 @@ namespace {
   return __builtin_bit_cast(float, (k + 127) << 23);
 }
 
-/// e^x; at most 0.9 ulp (tests/unary-test.cc). Overflows to infinity, underflows through the subnormal numbers to 0, keeps NaN.
+/// e^x; at most 0.9 ulp (tests/unary-test.cc). Overflows to infinity, underflows through the
+/// subnormal numbers to 0, keeps NaN.
 ///
-/// x = k ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series to r^7 (truncation < 1e-8 relative); 2^k in two factors, so that k
-/// may leave the range of exponents.
+/// x = k ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series to r^7 (truncation < 1e-8
+/// relative); 2^k in two factors, so that k may leave the range of exponents.
 [[maybe_unused]] inline float exp_float(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
+  constexpr float kRound =
+      12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
   constexpr float kLn2High = 0.693359375f;  // 355/512: k times it is exact
   constexpr float kLn2Low = -2.12194440e-4f;
   x = select(x > 89.0f, 89.0f, x);

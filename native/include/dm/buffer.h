@@ -9,7 +9,8 @@ namespace dm {
 /// Alignment of every block, in bytes: one cache line, one AVX-512 register.
 inline constexpr std::size_t kAlignment = 64;
 
-/// `data` is null once the buffer has been freed (and for a buffer of no bytes); `bytes` is what was asked for.
+/// `data` is null once the buffer has been freed (and for a buffer of no bytes); `bytes` is what
+/// was asked for.
 struct Buffer {
   void* data = nullptr;
   std::size_t bytes = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An op: a function from buffers and numbers to a status. Buffers are inputs first, then outputs (allocated by the caller);
-// element counts, shapes and attributes travel as numbers, in the order that the comment above each op states.
+// An op: a function from buffers and numbers to a status. Buffers are inputs first, then outputs
+// (allocated by the caller); element counts, shapes and attributes travel as numbers, in the order
+// that the comment above each op states.
 #pragma once
 
 #include <cstddef>

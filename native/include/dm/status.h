@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The result of everything that can fail: a code and one sentence. Nothing here aborts, exits or throws to its caller.
+// The result of everything that can fail: a code and one sentence. Nothing here aborts, exits or
+// throws to its caller.
 #pragma once
 
 #include <string>
