@@ -71,9 +71,17 @@ export function installedAsLocked(repository = root) {
     return (
       found.version === entry.version &&
       found.integrity === entry.integrity &&
-      existsSync(join(repository, path))
+      (entry.link === true
+        ? existsSync(join(repository, path))
+        : installedVersion(join(repository, path)) === entry.version)
     );
   });
+}
+
+/** Read from the package itself: the record tells what npm meant to do. */
+function installedVersion(folder) {
+  const manifest = join(folder, 'package.json');
+  return existsSync(manifest) ? readJson(manifest).version : null;
 }
 
 /** Whether an optional package names this machine; what only such a package needs names none. */

@@ -64,7 +64,7 @@ describe('packages', () => {
     write('tools/package.json', { name: 'tools', private: true });
     write('package-lock.json', { packages: lock });
     write('node_modules/.package-lock.json', { packages: { 'node_modules/left': left } });
-    write('node_modules/left/package.json', {});
+    write('node_modules/left/package.json', { version: '1.0.0' });
   });
 
   it('publishes the workspaces that are not private', () => {
@@ -75,7 +75,7 @@ describe('packages', () => {
     expect(installedAsLocked(repository)).toBe(true);
   });
 
-  it('sees another version, a missing record and a missing folder', () => {
+  it('sees another version recorded or installed, a missing record and a missing folder', () => {
     write('node_modules/.package-lock.json', {
       packages: { 'node_modules/left': { ...left, version: '0.9.0' } },
     });
@@ -83,6 +83,8 @@ describe('packages', () => {
     write('node_modules/.package-lock.json', { packages: {} });
     expect(installedAsLocked(repository)).toBe(false);
     write('node_modules/.package-lock.json', { packages: { 'node_modules/left': left } });
+    write('node_modules/left/package.json', { version: '0.9.0' });
+    expect(installedAsLocked(repository)).toBe(false);
     rmSync(join(repository, 'node_modules/left'), { recursive: true });
     expect(installedAsLocked(repository)).toBe(false);
     rmSync(join(repository, 'node_modules'), { recursive: true });
