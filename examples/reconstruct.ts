@@ -16,15 +16,15 @@ model.dispose();
 
 for (const [name, result] of Object.entries({ audio, video })) {
   if (result === undefined) continue;
-  const error = result.prediction.reduce(
-    (sum, value, i) => sum + (value - result.original[i]!) ** 2,
-    0,
-  );
-  const untouched = result.masked.reduce(
-    (sum, value, i) => sum + (value - result.original[i]!) ** 2,
-    0,
-  );
+  const error = squaredError(result.prediction, result.original);
+  const untouched = squaredError(result.masked, result.original);
   console.log(
     `${name}: squared error ${(error / untouched).toFixed(3)} of leaving the patches hidden`,
   );
+}
+
+function squaredError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < actual.length; i++) sum += (actual[i]! - expected[i]!) ** 2;
+  return sum;
 }
