@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildPackages } from './build.mjs';
 import { installFfmpeg } from './ffmpeg.mjs';
+import { buildAddon } from './native.mjs';
 import { installPackages } from './packages.mjs';
 import { SetupError, root, runMain, stage } from './stage.mjs';
 
 /**
- * Packages, ffmpeg, build. One line per stage on the error stream.
+ * Packages, ffmpeg, build, native addon. One line per stage on the error stream.
  * Ends the process with exit code 1 and one sentence when a person has to do something.
  */
 export async function setup() {
@@ -19,6 +20,7 @@ export async function setup() {
     await stage('packages', installPackages);
     await stage('ffmpeg', installFfmpeg);
     await stage('build', buildPackages);
+    await stage('native addon', buildAddon);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -7,7 +7,7 @@ export const backendNames = ['auto', 'diffmavil-cpu', 'diffmavil-cuda', 'cpu', '
 export type BackendName = (typeof backendNames)[number];
 
 /**
- * Starts a backend. `auto` takes the fastest that works here: WebAssembly, else plain JavaScript.
+ * Starts a backend. `auto` takes the fastest that works here: the native one, else WebAssembly, else plain JavaScript.
  * @returns The name of the backend in use.
  * @throws DeviceError when the named backend cannot be used; another one is never taken in its place.
  */
@@ -18,16 +18,27 @@ export async function useBackend(name: BackendName): Promise<string> {
     case 'wasm':
       return useWasm();
     case 'auto':
-      return useWasm().catch(useCpu);
+      return useNative().catch(useWasm).catch(useCpu);
     case 'diffmavil-cpu':
+      return useNative();
     case 'diffmavil-cuda':
       throw new DeviceError(
-        `backend: expected one that is built, got ${name}, which this version does not have. Try: --backend wasm`,
+        `backend: expected one that is built, got ${name}, which this version does not have. Try: --backend auto`,
       );
     default:
       name satisfies never;
       throw new DeviceError(`backend: expected ${backendNames.join(' or ')}, got ${String(name)}`);
   }
+}
+
+async function useNative(): Promise<string> {
+  const { backendName, registerNative } = await import('@diffmavil/native').catch((error) => {
+    throw new DeviceError(
+      `backend: expected @diffmavil/native, got ${(error as Error).message}. Try: npm install @diffmavil/native`,
+    );
+  });
+  registerNative();
+  return start(backendName);
 }
 
 async function useCpu(): Promise<string> {

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The native addon: built when its sources are newer than it, with its Debian packages installed first where that needs no password.
+// Everything works without it, slower, so what stands in the way is one line and never an end.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { missingPackages } from '../native/scripts/requirements.mjs';
+import { aptInstall } from './apt.mjs';
+import { root, runQuietly } from './stage.mjs';
+
+const folder = join(root, 'native');
+const addon = join(folder, 'build/Release/diffmavil.node');
+const sources = ['addon', 'cmake', 'core', 'cpu', 'include', 'CMakeLists.txt', 'package.json'];
+
+/** @returns {Promise<boolean>} Whether something had to be done. */
+export async function buildAddon() {
+  if (process.env.DIFFMAVIL_NATIVE === 'off' || isFresh()) return false;
+  try {
+    const missing = missingPackages();
+    if (missing.length > 0 && !(await aptInstall(missing)))
+      throw new Error(`it needs ${missing.join(', ')}`);
+    await runQuietly(process.execPath, ['native/scripts/build.mjs']);
+  } catch (error) {
+    const [reason] = error.message.split('\n').slice(-1);
+    process.stderr.write(`not built, going on with the JavaScript backends: ${reason} … `);
+  }
+  return true;
+}
+
+function isFresh() {
+  const built = statSync(addon, { throwIfNoEntry: false })?.mtimeMs;
+  return built !== undefined && sources.every((name) => newest(join(folder, name)) <= built);
+}
+
+/** Time of the newest file of a folder, or of the file. */
+function newest(path) {
+  if (!existsSync(path)) return 0;
+  const info = statSync(path);
+  if (!info.isDirectory()) return info.mtimeMs;
+  return Math.max(...readdirSync(path).map((name) => newest(join(path, name))), 0);
+}
