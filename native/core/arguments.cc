@@ -79,6 +79,21 @@ std::int64_t Arguments::product(std::size_t first, std::size_t length) {
   return ok() && !empty ? result : 0;
 }
 
+std::int64_t Arguments::elements(std::initializer_list<std::int64_t> sizes) {
+  std::int64_t result = 1;
+  bool empty = false;
+  for (const std::int64_t size : sizes) {
+    if (size == 0) {
+      empty = true;
+    } else if (result > kMaxCount / size) {
+      fail("at most 2^53 - 1 elements", "more");
+    } else {
+      result *= size;
+    }
+  }
+  return ok() && !empty ? result : 0;
+}
+
 void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes) {
   if (!ok()) return nullptr;
   if (index >= arguments_.buffer_count) {

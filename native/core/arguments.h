@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 #include "dm/op.h"
@@ -34,6 +35,8 @@ class Arguments {
   DType dtype(std::size_t index);
   /// The product of counts `first .. first + length - 1`, checked not to overflow.
   std::int64_t product(std::size_t first, std::size_t length);
+  /// The product of sizes, checked not to overflow.
+  std::int64_t elements(std::initializer_list<std::int64_t> sizes);
 
   std::size_t number_count() const { return arguments_.number_count; }
 

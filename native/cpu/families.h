@@ -7,9 +7,17 @@
 
 // Sorted, one stem a line.
 #define DM_CPU_FAMILIES(X) \
+  X(adamw_update)          \
   X(binary)                \
   X(copy)                  \
+  X(diffuse)               \
+  X(drop_path)             \
   X(fill)                  \
+  X(gather_tokens)         \
+  X(global_norm)           \
+  X(info_nce)              \
+  X(layer_norm)            \
+  X(masked_patch_loss)     \
   X(unary)
 
 namespace dm::cpu {

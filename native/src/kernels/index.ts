@@ -1,14 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // All native kernels, by family. A new family is one line here.
+import { adamwUpdateKernels } from './adamw-update.ts';
 import { binaryKernels } from './binary.ts';
+import { diffuseKernels } from './diffuse.ts';
+import { dropPathKernels } from './drop-path.ts';
 import { fillKernels } from './fill.ts';
+import { gatherTokensKernels } from './gather-tokens.ts';
+import { globalNormKernels } from './global-norm.ts';
+import { infoNceKernels } from './info-nce.ts';
 import type { NativeKernel } from './kernel.ts';
+import { layerNormKernels } from './layer-norm.ts';
+import { maskedPatchLossKernels } from './masked-patch-loss.ts';
 import { storageKernels } from './storage.ts';
 import { unaryKernels } from './unary.ts';
 
 export const nativeKernels: readonly NativeKernel[] = [
+  ...adamwUpdateKernels,
   ...binaryKernels,
+  ...diffuseKernels,
+  ...dropPathKernels,
   ...fillKernels,
+  ...gatherTokensKernels,
+  ...globalNormKernels,
+  ...infoNceKernels,
+  ...layerNormKernels,
+  ...maskedPatchLossKernels,
   ...storageKernels,
   ...unaryKernels,
 ];
