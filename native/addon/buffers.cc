@@ -24,6 +24,7 @@ void account(napi_env env, std::int64_t bytes) {
 void release_block(napi_env env, Buffer& buffer) {
   if (buffer.freed) return;
   buffer.freed = true;
+  buffer.packed.reset();
   BufferPool::instance().release(buffer.data, buffer.bytes);
   account(env, -static_cast<std::int64_t>(buffer.bytes));
   buffer.data = nullptr;
@@ -97,7 +98,7 @@ napi_value allocate(napi_env env, napi_callback_info info) {
   }
   const auto size = static_cast<std::size_t>(bytes);
   void* block = BufferPool::instance().allocate(size);
-  auto* buffer = new (std::nothrow) Buffer{block, size, false};
+  auto* buffer = new (std::nothrow) Buffer{block, size};
   if (buffer == nullptr || (size > 0 && block == nullptr)) {
     delete buffer;
     BufferPool::instance().release(block, size);
@@ -128,8 +129,10 @@ napi_value free_buffer(napi_env env, napi_callback_info info) {
 
 napi_value write(napi_env env, napi_callback_info info) {
   void* array = nullptr;
-  const Buffer* buffer = transfer(env, info, "write", &array);
-  if (buffer != nullptr && buffer->bytes > 0) std::memcpy(buffer->data, array, buffer->bytes);
+  Buffer* buffer = transfer(env, info, "write", &array);
+  if (buffer == nullptr) return nullptr;
+  buffer->packed.reset();
+  if (buffer->bytes > 0) std::memcpy(buffer->data, array, buffer->bytes);
   return nullptr;
 }
 

@@ -94,13 +94,14 @@ std::int64_t Arguments::elements(std::initializer_list<std::int64_t> sizes) {
   return ok() && !empty ? result : 0;
 }
 
-void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes) {
+void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes,
+                       Access access) {
   if (!ok()) return nullptr;
   if (index >= arguments_.buffer_count) {
     fail("a buffer " + std::to_string(index), std::to_string(arguments_.buffer_count) + " buffers");
     return nullptr;
   }
-  const Buffer& buffer = *arguments_.buffers[index];
+  Buffer& buffer = *arguments_.buffers[index];
   if (buffer.freed) {
     fail("buffer " + std::to_string(index) + " in use", "a freed one");
   } else if (elements < 0 || static_cast<std::size_t>(elements) > buffer.bytes / element_bytes) {
@@ -108,7 +109,9 @@ void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t ele
              " elements of " + std::to_string(element_bytes) + " bytes",
          std::to_string(buffer.bytes) + " bytes");
   }
-  return ok() ? buffer.data : nullptr;
+  if (!ok()) return nullptr;
+  if (access == Access::kWrite) buffer.packed.reset();
+  return buffer.data;
 }
 
 }  // namespace dm

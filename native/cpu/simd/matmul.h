@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to a row of a product while it is in the cache, and conversions from and to
+// bfloat16.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/isa.h"
+
+namespace dm::cpu {
+
+/// All work on `count` elements; x may be y.
+struct MatmulKernels {
+  /// y[i] += x[i].
+  void (*add)(const float* x, float* y, std::int64_t count);
+  /// y[i] *= factor.
+  void (*scale)(float factor, float* y, std::int64_t count);
+  /// y[i] = gelu(x[i]), the exact (erf) form.
+  void (*gelu)(const float* x, float* y, std::int64_t count);
+  /// y[i] *= the slope of gelu at x[i].
+  void (*multiply_gelu_slope)(const float* x, float* y, std::int64_t count);
+  /// To nearest, ties to even.
+  void (*to_bfloat16)(const float* x, std::uint16_t* y, std::int64_t count);
+  void (*from_bfloat16)(const std::uint16_t* x, float* y, std::int64_t count);
+};
+
+DM_PER_ISA(MatmulKernels, kMatmul)
+
+}  // namespace dm::cpu

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tasks on the pool that need scratch memory and may throw, as those that call oneDNN do.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+
+#include "core/thread-pool.h"
+#include "dm/buffer.h"
+
+namespace dm::cpu {
+
+/// Memory that a thread keeps between tasks; 64-byte aligned, contents undefined.
+class ThreadScratch {
+ public:
+  static ThreadScratch& of_this_thread() {
+    thread_local ThreadScratch scratch;
+    return scratch;
+  }
+
+  /// Valid until the next call. Throws std::bad_alloc.
+  std::byte* bytes(std::size_t count) {
+    if (count > size_) {
+      data_.reset();
+      size_ = 0;
+      data_.reset(static_cast<std::byte*>(::operator new(count, std::align_val_t{kAlignment})));
+      size_ = count;
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Release {
+    void operator()(std::byte* data) const {
+      ::operator delete(data, std::align_val_t{kAlignment});
+    }
+  };
+  std::unique_ptr<std::byte, Release> data_;
+  std::size_t size_ = 0;
+};
+
+/// Calls `task(index, scratch)` for 0 <= index < count on the pool; throws the first exception of
+/// the tasks once all have ended.
+template <typename Task>
+void run_tasks(std::int64_t count, const Task& task) {
+  std::mutex mutex;
+  std::exception_ptr first;
+  parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t index = begin; index < end; ++index) {
+      try {
+        task(index, ThreadScratch::of_this_thread());
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (first == nullptr) first = std::current_exception();
+      }
+    }
+  });
+  if (first != nullptr) std::rethrow_exception(first);
+}
+
+}  // namespace dm::cpu
