@@ -32,6 +32,26 @@ struct Broadcast {
     std::int64_t a, b;
   };
   Offsets offsets(std::int64_t index) const;
+
+  /// Calls `fn(row, a offset, b offset)` for rows begin..end-1, in order.
+  template <typename Fn>
+  void for_rows(std::int64_t begin, std::int64_t end, const Fn& fn) const {
+    std::array<std::int64_t, kMaxRank> place{};
+    std::int64_t rest = begin;
+    for (std::size_t axis = rank; axis-- > 0; rest /= sizes[axis]) place[axis] = rest % sizes[axis];
+    auto [a, b] = offsets(begin);
+    for (std::int64_t index = begin; index < end; ++index) {
+      fn(index, a, b);
+      for (std::size_t axis = rank; axis-- > 0;) {
+        a += a_step[axis];
+        b += b_step[axis];
+        if (++place[axis] < sizes[axis]) break;
+        place[axis] = 0;
+        a -= a_step[axis] * sizes[axis];
+        b -= b_step[axis] * sizes[axis];
+      }
+    }
+  }
 };
 
 /// Reads `[rank, aShape…, bShape…]` (both padded with ones to `rank` <= 8) from number `first` on.

@@ -9,6 +9,7 @@
 #define DM_CPU_FAMILIES(X) \
   X(adamw_update)          \
   X(binary)                \
+  X(cast)                  \
   X(copy)                  \
   X(diffuse)               \
   X(drop_path)             \
@@ -18,6 +19,7 @@
   X(info_nce)              \
   X(layer_norm)            \
   X(masked_patch_loss)     \
+  X(select)                \
   X(unary)
 
 namespace dm::cpu {

@@ -2,6 +2,7 @@
 // All native kernels, by family. A new family is one line here.
 import { adamwUpdateKernels } from './adamw-update.ts';
 import { binaryKernels } from './binary.ts';
+import { castKernels } from './cast.ts';
 import { diffuseKernels } from './diffuse.ts';
 import { dropPathKernels } from './drop-path.ts';
 import { fillKernels } from './fill.ts';
@@ -11,12 +12,14 @@ import { infoNceKernels } from './info-nce.ts';
 import type { NativeKernel } from './kernel.ts';
 import { layerNormKernels } from './layer-norm.ts';
 import { maskedPatchLossKernels } from './masked-patch-loss.ts';
+import { selectKernels } from './select.ts';
 import { storageKernels } from './storage.ts';
 import { unaryKernels } from './unary.ts';
 
 export const nativeKernels: readonly NativeKernel[] = [
   ...adamwUpdateKernels,
   ...binaryKernels,
+  ...castKernels,
   ...diffuseKernels,
   ...dropPathKernels,
   ...fillKernels,
@@ -25,6 +28,7 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...infoNceKernels,
   ...layerNormKernels,
   ...maskedPatchLossKernels,
+  ...selectKernels,
   ...storageKernels,
   ...unaryKernels,
 ];

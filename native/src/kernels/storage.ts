@@ -34,13 +34,6 @@ export const storageKernels: readonly NativeKernel[] = [
   { name: 'Reshape', run: reshape },
   { name: 'ExpandDims', run: expandDims },
   {
-    name: 'Cast',
-    run: (call) => {
-      const x = input(call, 'x');
-      return x.dtype === call.attrs['dtype'] ? call.backend.alias(x) : null;
-    },
-  },
-  {
     // Copies: tfjs counts the data of `real` and `imag` as theirs, and that of a complex tensor as its own.
     name: 'Complex',
     run: (call) => {
