@@ -23,7 +23,7 @@ Status drop_path(const OpArguments& arguments) {
   const float* factor = in.buffer<float>(1, batch);
   float* y = in.buffer<float>(2, in.product(0, 2));
   if (!in.ok()) return in.status();
-  const auto multiply = DM_PICK(kBinary).multiply;
+  const auto multiply = DM_PICK(kBinary).floats.multiply;
   const std::int64_t chunks = chunk_count(count, kGrain);
   parallel_for(batch * chunks, 1, [=](std::int64_t chunk, std::int64_t) {
     const std::int64_t sample = chunk / chunks;

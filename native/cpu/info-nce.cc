@@ -33,7 +33,7 @@ struct UnitRows {
   UnitRows(const Task& task, const float* x)
       : values(static_cast<std::size_t>(task.batch * task.width)),
         inverse(static_cast<std::size_t>(task.batch)) {
-    const auto multiply = DM_PICK(kBinary).multiply;
+    const auto multiply = DM_PICK(kBinary).floats.multiply;
     parallel_for(task.batch, 8, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const float* from = x + i * task.width;
@@ -112,7 +112,7 @@ Status loss_grad(const OpArguments& arguments) {
   const std::int64_t width = task.width;
   std::vector<float> scores(static_cast<std::size_t>(in.elements({batch, batch})));
   const float factor = *dy * task.scale / static_cast<float>(batch);
-  const auto multiply = DM_PICK(kBinary).multiply;
+  const auto multiply = DM_PICK(kBinary).floats.multiply;
   parallel_for(batch, 4, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> d_unit(static_cast<std::size_t>(width));
     for (std::int64_t i = begin; i < end; ++i) {

@@ -63,7 +63,7 @@ Status loss_grad(const OpArguments& arguments) {
   float* out = in.buffer<float>(2, count);
   if (!in.ok()) return in.status();
   const float scale = *dy * static_cast<float>(2.0 / static_cast<double>(count));
-  const auto multiply = DM_PICK(kBinary).multiply;
+  const auto multiply = DM_PICK(kBinary).floats.multiply;
   parallel_for(count, kGrain, [=, &scale](std::int64_t begin, std::int64_t end) {
     multiply(difference + begin, 1, &scale, 0, out + begin, end - begin);
   });
