@@ -79,13 +79,13 @@ TEST("is exact or correctly rounded where the hardware is") {
 
 TEST("stays within the stated errors elsewhere") {
   check_error("Cos", 0.53, [](double x) { return std::cos(x); });
-  check_error("Erf", 1.2, [](double x) { return std::erf(x); });
+  check_error("Erf", 1.3, [](double x) { return std::erf(x); });
   check_error("Exp", 1.1, [](double x) { return std::exp(x); });
   check_error("Expm1", 1.9, [](double x) { return std::expm1(x); });
   check_error("Log", 0.9, [](double x) { return std::log(x); });
   check_error("Log1p", 1.4, [](double x) { return std::log1p(x); });
   check_error("Rsqrt", 1.5, [](double x) { return 1 / std::sqrt(x); });
-  check_error("Sigmoid", 2.3, [](double x) { return 1 / (1 + std::exp(-x)); });
+  check_error("Sigmoid", 2.4, [](double x) { return 1 / (1 + std::exp(-x)); });
   check_error("Sin", 0.53, [](double x) { return std::sin(x); });
   check_error("Softplus", 1.7, [](double x) { return x > 100 ? x : std::log1p(std::exp(x)); });
   check_error("Tanh", 1.4, [](double x) { return std::tanh(x); });

@@ -67,7 +67,7 @@ struct ExpParts {
   return select(x == 0.0f, x, y);
 }
 
-/// 1 / (1 + e^-x); at most 2.3 ulp, also where it is subnormal.
+/// 1 / (1 + e^-x); at most 2.4 ulp, also where it is subnormal.
 [[maybe_unused]] inline float sigmoid_float(float x) {
   const float e = exp_float(-__builtin_fabsf(x));
   return select(x < 0.0f, e, 1.0f) / (1.0f + e);
