@@ -16,6 +16,7 @@ import { layerDecayScales } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { FinetuneConfig } from './config.ts';
 import { type ClipEntry, clipsOfSplits, readDataset } from './data/dataset.ts';
+import { trainingLoader } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
 import type { ProgressOutput } from './progress.ts';
@@ -60,20 +61,7 @@ export async function finetune(options: FinetuneOptions): Promise<Omit<TrainResu
       record,
       checkpoint,
       datasetHash: dataset.hash,
-      loader: {
-        clips,
-        seed: config.seed,
-        workers: config.data.workers,
-        cacheFolder: config.data.cacheFolder,
-        maxBadShare: config.data.maxBadShare,
-        spec: {
-          model,
-          preprocessor: oneModality(preprocessor, modality),
-          augmentation: config.augmentation,
-          sharedWindow: config.data.sharedWindow,
-          maxClipSeconds: config.data.maxClipSeconds,
-        },
-      },
+      loader: trainingLoader(config, clips, oneModality(preprocessor, modality)),
       task: finetuneTask(config, labels),
       initialize: () => initialWeights(config, labels.length, base?.parameters ?? null),
       parameterNames: Object.keys(classifierShapes(model, modality, labels.length)),

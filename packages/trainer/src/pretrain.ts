@@ -18,7 +18,7 @@ import { adaptiveBatchSize, maskRatio } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { RunConfig } from './config.ts';
 import { clipsOfSplits, readDataset } from './data/dataset.ts';
-import type { LoadedSample } from './data/loader.ts';
+import { type LoadedSample, trainingLoader } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
 import type { ProgressOutput } from './progress.ts';
@@ -50,20 +50,7 @@ export async function pretrain(options: PretrainOptions): Promise<Omit<TrainResu
     record,
     checkpoint,
     datasetHash: dataset.hash,
-    loader: {
-      clips,
-      seed: config.seed,
-      workers: config.data.workers,
-      cacheFolder: config.data.cacheFolder,
-      maxBadShare: config.data.maxBadShare,
-      spec: {
-        model: config.model,
-        preprocessor,
-        augmentation: config.augmentation,
-        sharedWindow: config.data.sharedWindow,
-        maxClipSeconds: config.data.maxClipSeconds,
-      },
-    },
+    loader: trainingLoader(config, clips, preprocessor),
     task: pretrainTask(config),
     initialize: () => initializeParameters(config.model, fold(makeKey(config.seed), 'initialize')),
     parameterNames: Object.keys(parameterShapes(config.model)),
@@ -82,7 +69,7 @@ function pretrainTask(config: RunConfig): Task {
   return {
     batchSize: (epoch) =>
       batch.adaptive ? adaptiveBatchSize(batch.size, masking, epoch, epochs) : batch.size,
-    epochFigures: (epoch) => ({ maskRatio: ratio(Math.min(epoch, epochs - 1)) }),
+    epochFigures: (epoch) => ({ maskRatio: ratio(epoch) }),
     loss: (samples, epoch, step) => (parameters) => {
       const input = pretrainInput(model, samples, step);
       const outputs = pretrainForward(model, parameters, input, ratio(epoch), {

@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Key, fold, makeKey } from '@diffmavil/core';
 import type { WorkerAnswer, WorkerSetup, WorkerTask } from './clip-worker.ts';
+import type { FinetuneConfig, RunConfig } from '../config.ts';
 import type { ClipEntry } from './dataset.ts';
 import type { Sample, SampleSpec } from './sample.ts';
 import { clipAt } from './sampler.ts';
@@ -32,6 +33,17 @@ export interface LoaderOptions {
   readonly badClips: Readonly<Record<string, string>>;
   /** Called once for each newly found unreadable clip. */
   readonly onBadClip: (clip: ClipEntry, reason: string) => void;
+}
+
+/** The loader options of a training run. */
+export function trainingLoader(
+  { seed, model, data, augmentation }: RunConfig | FinetuneConfig,
+  clips: readonly ClipEntry[],
+  preprocessor: SampleSpec['preprocessor'],
+): Omit<LoaderOptions, 'badClips' | 'onBadClip'> {
+  const { workers, cacheFolder, maxBadShare, sharedWindow, maxClipSeconds } = data;
+  const spec = { model, preprocessor, augmentation, sharedWindow, maxClipSeconds };
+  return { clips, seed, workers, cacheFolder, maxBadShare, spec };
 }
 
 /** Samples prepared beyond the batch being consumed. */
