@@ -4,11 +4,17 @@
 import { disposeTree } from '@diffmavil/core';
 import { learningRate } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
-import { type RunPosition, type TrainState, loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import {
+  type CheckpointIdentity,
+  type RunPosition,
+  type TrainState,
+  loadCheckpoint,
+  saveCheckpoint,
+} from './checkpoint.ts';
 import type { OptimizerConfig } from './config.ts';
 import { ClipLoader, type LoadedSample, type LoaderOptions } from './data/loader.ts';
-import { appendRecord, truncateRecords } from './json-lines.ts';
-import { type ProgressOutput, startProgress } from './progress.ts';
+import { type LogRecord, appendRecord, truncateRecords } from './json-lines.ts';
+import { type Progress, type ProgressOutput, startProgress } from './progress.ts';
 import { type RunRecord, configHash, logFile } from './run-folder.ts';
 import { type LossOutputs, type StepFigures, trainStep } from './step.ts';
 import { createEventFile } from './tensorboard.ts';
@@ -64,94 +70,127 @@ export function stepsPerEpoch(clips: number, batchSize: number): number {
  * @throws ConfigError, CheckpointError, DataError, NonFiniteError; the last checkpoint stays valid whatever happens.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { run, record, checkpoint, loader: loaderOptions, task, output } = options;
-  const { config } = record;
+  const session = openSession(options);
+  try {
+    const { epochs } = options.record.config;
+    while (session.position.epoch < epochs && !session.stopped()) await trainEpoch(session);
+    const { position, state } = session;
+    const finished = position.epoch === epochs;
+    await save(session);
+    session.log('end', { finished });
+    session.progress.end();
+    disposeTree([state.firstMoments, state.secondMoments]);
+    const { badClips } = session.loader;
+    return { parameters: state.parameters, steps: position.step, badClips, finished };
+  } catch (error) {
+    disposeTree(session.state);
+    throw error;
+  } finally {
+    await session.loader.close();
+  }
+}
+
+/** A run in progress. */
+interface Session {
+  readonly options: TrainOptions;
+  readonly identity: CheckpointIdentity;
+  readonly loader: ClipLoader;
+  readonly progress: Progress;
+  state: TrainState;
+  position: RunPosition;
+  /** Step of the newest checkpoint, or null. */
+  savedStep: number | null;
+  log(event: LogRecord['event'], fields: object): void;
+  plot(step: number, figures: StepFigures): void;
+  stopped(): boolean;
+}
+
+function openSession(options: TrainOptions): Session {
+  const { run, record, checkpoint, task, output, signal } = options;
+  const { epochs } = record.config;
+  const clips = options.loader.clips.length;
   const identity = { configHash: configHash(record), datasetHash: options.datasetHash };
-  let { state, position } =
+  const { state, position } =
     checkpoint === null
       ? begin(options.initialize())
       : loadCheckpoint(checkpoint, options.parameterNames, identity);
   truncateRecords(logFile(run), position.step);
-  const log = (event: 'start' | 'bad-clip' | 'checkpoint' | 'end' | 'step', fields: object): void =>
-    appendRecord(logFile(run), { event, step: position.step, ...fields });
-  const events = createEventFile(run, Date.now() / 1000);
-  const loader = new ClipLoader({
-    ...loaderOptions,
-    badClips: position.badClips,
-    onBadClip: (clip, reason) => log('bad-clip', { clip: clip.id, reason }),
-  });
-  const clips = loaderOptions.clips.length;
-  const total = Array.from({ length: config.epochs }, (_, epoch) =>
+  const steps = Array.from({ length: epochs }, (_, epoch) =>
     stepsPerEpoch(clips, task.batchSize(epoch)),
   ).reduce((a, b) => a + b);
-  const save = async (): Promise<void> => {
-    const folder = await saveCheckpoint(run, state, position, identity, config.checkpointsKept);
-    log('checkpoint', { folder: folder.slice(run.length + 1) });
+  const events = createEventFile(run, Date.now() / 1000);
+  const session: Session = {
+    options,
+    identity,
+    state,
+    position,
+    savedStep: checkpoint === null ? null : position.step,
+    loader: new ClipLoader({
+      ...options.loader,
+      badClips: position.badClips,
+      onBadClip: (clip, reason) => session.log('bad-clip', { clip: clip.id, reason }),
+    }),
+    progress: startProgress(output, record.kind, steps),
+    log: (event, fields) =>
+      appendRecord(logFile(run), { event, step: session.position.step, ...fields }),
+    plot: (step, figures) => events(step, Date.now() / 1000, figures),
+    stopped: () => signal?.aborted ?? false,
   };
-  log('start', {
+  session.log('start', {
     backend: tf.getBackend(),
     clips,
-    epochs: config.epochs,
-    steps: total,
+    epochs,
+    steps,
     resumedFrom: position.step,
   });
-  const stopped = (): boolean => options.signal?.aborted ?? false;
-  const progress = startProgress(output, record.kind, total);
-  try {
-    let endMs = performance.now();
-    while (position.epoch < config.epochs && !stopped()) {
-      for await (const { batch, next } of batchesOfEpoch(loader, task, position, clips)) {
-        const startMs = performance.now();
-        const waitMs = startMs - endMs;
-        const rate = learningRate(
-          rateSchedule(config.optimizer, config.epochs),
-          rateStep(position, task, clips),
-        );
-        const result = await oneStep(state, task, batch, position, {
-          optimizer: config.optimizer,
-          rate,
-        });
-        state = result.state;
-        position = next;
-        const figures = {
-          ...result.figures,
-          learningRate: rate,
-          ...task.epochFigures(position.epoch),
-        };
-        log('step', {
-          epoch: position.epoch,
-          batch: batch.length,
-          elapsedMs: Math.round(performance.now() - startMs),
-          waitMs: Math.round(waitMs),
-          ...figures,
-        });
-        events(position.step, Date.now() / 1000, figures);
-        progress.update(position.step, describe(figures));
-        if (position.step % config.checkpointSteps === 0) await save();
-        endMs = performance.now();
-        if (stopped()) break;
-      }
-      const steps = stepsPerEpoch(clips, task.batchSize(position.epoch));
-      if (position.stepInEpoch === steps)
-        position = { ...position, epoch: position.epoch + 1, stepInEpoch: 0, cursor: 0 };
-    }
-    const finished = position.epoch === config.epochs;
-    if (position.step % config.checkpointSteps !== 0 || finished) await save();
-    log('end', { finished });
-    progress.end();
-    disposeTree([state.firstMoments, state.secondMoments]);
-    return {
-      parameters: state.parameters,
-      steps: position.step,
-      badClips: loader.badClips,
-      finished,
-    };
-  } catch (error) {
-    disposeTree(state);
-    throw error;
-  } finally {
-    await loader.close();
+  return session;
+}
+
+/** What is left of the epoch in progress, or of it until the run is stopped. */
+async function trainEpoch(session: Session): Promise<void> {
+  const { loader, progress, options } = session;
+  const { config } = options.record;
+  const { task } = options;
+  const clips = options.loader.clips.length;
+  const { epoch } = session.position;
+  let endMs = performance.now();
+  for await (const { batch, next } of batchesOfEpoch(loader, task, session.position, clips)) {
+    const startMs = performance.now();
+    const waitMs = startMs - endMs;
+    const rate = learningRate(
+      rateSchedule(config.optimizer, config.epochs),
+      rateStep(session.position, task, clips),
+    );
+    const result = await oneStep(session, batch, rate);
+    session.state = result.state;
+    session.position = next;
+    endMs = performance.now();
+    const figures = { ...result.figures, learningRate: rate, ...task.epochFigures(epoch) };
+    const times = { elapsedMs: Math.round(endMs - startMs), waitMs: Math.round(waitMs) };
+    session.log('step', { epoch, batch: batch.length, ...times, ...figures });
+    session.plot(next.step, figures);
+    progress.update(next.step, describe(figures));
+    if (next.step % config.checkpointSteps === 0) await save(session);
+    if (session.stopped()) break;
   }
+  if (session.position.stepInEpoch === stepsPerEpoch(clips, task.batchSize(epoch)))
+    session.position = { ...session.position, epoch: epoch + 1, stepInEpoch: 0, cursor: 0 };
+}
+
+/** Writes a checkpoint of this step unless there is one. */
+async function save(session: Session): Promise<void> {
+  const { options, state, position, identity } = session;
+  if (session.savedStep === position.step) return;
+  const { run, record } = options;
+  const folder = await saveCheckpoint(
+    run,
+    state,
+    position,
+    identity,
+    record.config.checkpointsKept,
+  );
+  session.savedStep = position.step;
+  session.log('checkpoint', { folder: folder.slice(run.length + 1) });
 }
 
 function begin(parameters: Record<string, tf.Tensor>): {
@@ -219,16 +258,16 @@ function rateStep(position: RunPosition, task: Task, clips: number): number {
 }
 
 async function oneStep(
-  state: TrainState,
-  task: Task,
+  { state, position, options }: Session,
   batch: readonly LoadedSample[],
-  { epoch, step }: RunPosition,
-  { optimizer, rate }: { optimizer: OptimizerConfig; rate: number },
+  rate: number,
 ): Promise<{ state: TrainState; figures: StepFigures }> {
-  return trainStep(state, (parameters) => task.loss(batch, epoch, step)(parameters), {
+  const { task, record } = options;
+  const { epoch, step } = position;
+  return trainStep(state, task.loss(batch, epoch, step), {
     step,
     learningRate: rate,
-    optimizer,
+    optimizer: record.config.optimizer,
     clips: batch.map((sample) => sample.clip.id),
     ...(task.learningRateScales === undefined
       ? {}

@@ -59,15 +59,19 @@ function report(error: unknown, command: Command, context: CommandContext): numb
     );
     return 2;
   }
-  const expected = typeof (error as { kind?: unknown })?.kind === 'string';
-  const text =
-    error instanceof Error
-      ? expected
-        ? error.message
-        : (error.stack ?? error.message)
-      : String(error);
-  context.stderr(`diffmavil ${command.name}: ${text}`);
+  context.stderr(`diffmavil ${command.name}: ${sentenceOf(error)}`);
   return 1;
+}
+
+/** The message of an error that a user can meet; everything else is a fault of the program and shows its stack. */
+function sentenceOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { kind, code, syscall } = error as { kind?: unknown; code?: unknown; syscall?: unknown };
+  if (typeof kind === 'string') return error.message;
+  // The operating system said no: a full disk, a missing permission.
+  if (typeof code === 'string' && typeof syscall === 'string')
+    return `${error.message}. Try: make room or another folder; --resume goes on from the last checkpoint`;
+  return error.stack ?? error.message;
 }
 
 async function overview(): Promise<string> {
