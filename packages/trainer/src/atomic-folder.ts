@@ -28,7 +28,7 @@ export function writeFolderAtomically(
   } catch (error) {
     rmSync(beside, { recursive: true, force: true });
     throw new CheckpointError(
-      `${folder}: expected to write ${Object.keys(files).length} files, got ${(error as Error).message}`,
+      `${folder}: expected to write ${Object.keys(files).length} files, got ${(error as Error).message}. Try: make room there; the checkpoint before it is whole`,
     );
   }
 }
