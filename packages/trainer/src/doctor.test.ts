@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { diagnose, isHealthy } from './doctor.ts';
+import { type BackendOutcomes, diagnose, isHealthy } from './doctor.ts';
 import type { Machine } from './machine.ts';
 
 const machine: Machine = {
@@ -16,10 +16,15 @@ const machine: Machine = {
   gpus: null,
   freeDiskBytes: 50e9,
 };
-const backends = { cpu: null, wasm: null, 'diffmavil-cpu': 'not built in this version' };
+const works = { starts: true, found: 'starts' };
+const backends = {
+  cpu: works,
+  wasm: works,
+  'diffmavil-cpu': { starts: false, found: 'native: expected an addon, got none' },
+};
 
 const finding = (changes: Partial<Machine>, name: string, outcomes = backends as object) =>
-  diagnose({ ...machine, ...changes }, outcomes as Record<string, string | null>).find(
+  diagnose({ ...machine, ...changes }, outcomes as BackendOutcomes).find(
     (each) => each.name === name,
   );
 
@@ -80,13 +85,14 @@ describe('diagnose', () => {
   });
 
   it('needs the plain backend, and can do without the others', () => {
-    const broken = { cpu: null, wasm: 'expected wasm to start, got a failure' };
+    const fails = { starts: false, found: 'expected wasm to start, got a failure' };
+    const broken = { cpu: works, wasm: fails };
     expect(isHealthy(diagnose(machine, broken))).toBe(true);
     expect(finding({}, 'backend wasm', broken)?.mark).toBe('missing');
-    expect(isHealthy(diagnose(machine, { cpu: 'no' }))).toBe(false);
+    expect(isHealthy(diagnose(machine, { cpu: fails }))).toBe(false);
     expect(finding({}, 'backend diffmavil-cpu')).toMatchObject({
       mark: 'note',
-      found: 'not built in this version',
+      found: 'native: expected an addon, got none',
     });
   });
 

@@ -15,12 +15,16 @@ export interface Finding {
   readonly required: boolean;
 }
 
-/** Outcome of starting a backend: null when it started, else why not. */
-export type BackendOutcomes = Readonly<Record<string, string | null>>;
+/** By backend: whether it started, and what it runs on, or why it did not. */
+export type BackendOutcomes = Readonly<
+  Record<string, { readonly starts: boolean; readonly found: string }>
+>;
 
 const gigabyte = 1e9;
 /** Choice: weights, two checkpoints with optimizer state and a few hundred decoded clips of the small presets fit. */
 const comfortableDiskBytes = 5 * gigabyte;
+const nativeAdvice =
+  'npm install @diffmavil/native, or in a checkout npm run build:native (cmake, g++, libdnnl-dev)';
 const ffmpegAdvice = 'apt install ffmpeg, brew install ffmpeg, or set DIFFMAVIL_FFMPEG to its path';
 
 /** Judges the facts, in the order they are printed. */
@@ -28,7 +32,7 @@ export function diagnose(machine: Machine, backends: BackendOutcomes): Finding[]
   return [
     node(machine),
     ...packages(machine),
-    ...Object.entries(backends).map(([name, failure]) => backend(name, failure)),
+    ...Object.entries(backends).map(([name, outcome]) => backend(name, outcome)),
     cpu(machine),
     gpu(machine),
     ...ffmpeg(machine),
@@ -66,10 +70,11 @@ function packages({ packages: versions }: Machine): Finding[] {
   ];
 }
 
-function backend(name: string, failure: string | null): Finding {
-  if (failure === null) return ok(`backend ${name}`, 'starts', name === 'cpu');
-  if (name.startsWith('diffmavil-')) return note(`backend ${name}`, failure, null);
-  return missing(`backend ${name}`, failure, 'npm install', name === 'cpu');
+function backend(name: string, { starts, found }: BackendOutcomes[string]): Finding {
+  if (starts) return ok(`backend ${name}`, found, name === 'cpu');
+  if (name === 'diffmavil-cpu') return note(`backend ${name}`, found, nativeAdvice);
+  if (name.startsWith('diffmavil-')) return note(`backend ${name}`, found, null);
+  return missing(`backend ${name}`, found, 'npm install', name === 'cpu');
 }
 
 function cpu({ cpu: { model, cores, instructions }, memoryBytes }: Machine): Finding {

@@ -41,6 +41,13 @@ async function useNative(): Promise<string> {
   return start(backendName);
 }
 
+/** Instruction set, threads and file of the native addon in use. */
+export async function describeNative(): Promise<string> {
+  const { findAddon } = await import('@diffmavil/native');
+  const { addon, place } = findAddon();
+  return addon === null ? 'not loaded' : `${addon.isa}, ${addon.threads} threads, ${place}`;
+}
+
 async function useCpu(): Promise<string> {
   const { MathBackendCPU } = await import('@tensorflow/tfjs-backend-cpu');
   await start('cpu');

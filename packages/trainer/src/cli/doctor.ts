@@ -3,7 +3,7 @@
 import { type BackendOutcomes, diagnose, isHealthy } from '../doctor.ts';
 import { inspectMachine } from '../machine.ts';
 import { parseArguments } from './arguments.ts';
-import { backendNames, useBackend } from './backend.ts';
+import { backendNames, describeNative, useBackend } from './backend.ts';
 import { type Command, UsageError } from './command.ts';
 
 export const command: Command = {
@@ -36,16 +36,16 @@ Exit code 1 only when something is missing without which nothing useful works.`,
 
 /** Starts each backend in turn; the plain one last, so that it is the one left active. */
 async function tryBackends(): Promise<BackendOutcomes> {
-  const outcomes: Record<string, string | null> = {};
+  const outcomes: Record<string, BackendOutcomes[string]> = {};
   for (const name of backendNames.filter((each) => each !== 'auto').toReversed()) {
     try {
       await useBackend(name);
-      outcomes[name] = null;
+      const found = name === 'diffmavil-cpu' ? await describeNative() : 'starts';
+      outcomes[name] = { starts: true, found };
     } catch (error) {
       const [sentence = ''] = (error as Error).message.split(/\.? Try: |\n/);
-      outcomes[name] = sentence.includes('which this version does not have')
-        ? 'not built in this version'
-        : sentence;
+      const absent = sentence.includes('which this version does not have');
+      outcomes[name] = { starts: false, found: absent ? 'not built in this version' : sentence };
     }
   }
   return outcomes;
