@@ -10,16 +10,21 @@
   X(adamw_update)          \
   X(binary)                \
   X(cast)                  \
+  X(concat)                \
   X(copy)                  \
   X(diffuse)               \
   X(drop_path)             \
   X(fill)                  \
   X(gather_tokens)         \
+  X(gelu)                  \
   X(global_norm)           \
   X(info_nce)              \
   X(layer_norm)            \
   X(masked_patch_loss)     \
+  X(pad)                   \
+  X(range)                 \
   X(select)                \
+  X(strided_copy)          \
   X(unary)
 
 namespace dm::cpu {

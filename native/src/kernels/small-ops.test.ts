@@ -122,6 +122,13 @@ const dropPathCases: OpCase[] = [[2], [2, 3, 4], [2, 20_000]].map((shape) => ({
   twin: (x) => ops.dropPathReference(x, tf.tensor1d([0, 1.25])),
 }));
 
+const geluCases: OpCase[] = [[], [5], [2, 3, 4], [40_000]].map((shape) => ({
+  name: `gelu of [${shape.join(', ')}]`,
+  shapes: [shape],
+  op: (x) => ops.gelu(tf.mul(x, 6)),
+  twin: (x) => ops.geluReference(tf.mul(x, 6)),
+}));
+
 const cases = [
   ...layerNormCases,
   ...tokenCases,
@@ -130,6 +137,7 @@ const cases = [
   ...lossCases,
   ...infoNceCases,
   ...dropPathCases,
+  ...geluCases,
 ];
 
 describe.skipIf(noAddon)(`small ops${skipNote}`, () => {
