@@ -15,8 +15,6 @@ export interface DataConfig {
   readonly splitColumn: string;
   /** Splits to train on; null: every clip. Default null. */
   readonly trainSplits: readonly string[] | null;
-  /** Splits to evaluate on; null: none. Default null. */
-  readonly testSplits: readonly string[] | null;
   /** Seconds read from the start of a clip at most, > 0. Default 10. */
   readonly maxClipSeconds: number;
   /** Seconds of video that one sample covers, > 0. Default 4 [DiffMAViL §C]. */
@@ -113,7 +111,6 @@ const dataSchema = z.strictObject({
   labelColumn: z.string().nullable().default(null),
   splitColumn: z.string().default('split'),
   trainSplits: z.array(z.string()).nullable().default(null),
-  testSplits: z.array(z.string()).nullable().default(null),
   maxClipSeconds: positive.default(10),
   videoSeconds: positive.default(4),
   sharedWindow: z.boolean().default(false),
