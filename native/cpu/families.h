@@ -15,16 +15,20 @@
   X(diffuse)               \
   X(drop_path)             \
   X(fill)                  \
+  X(gather)                \
+  X(gather_nd)             \
   X(gather_tokens)         \
   X(gelu)                  \
   X(global_norm)           \
   X(info_nce)              \
   X(layer_norm)            \
   X(masked_patch_loss)     \
+  X(one_hot)               \
   X(pad)                   \
   X(range)                 \
   X(select)                \
   X(strided_copy)          \
+  X(top_k)                 \
   X(unary)
 
 namespace dm::cpu {

@@ -4,6 +4,7 @@ import { ConfigError } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { NativeBackend } from './backend.ts';
 import { delegableKernels } from './delegate.ts';
+import { registerGatherGradient } from './gather-gradient.ts';
 import { nativeKernels } from './kernels/index.ts';
 import type { KernelCall, NativeKernel } from './kernels/kernel.ts';
 import { loadAddon } from './loader.ts';
@@ -41,6 +42,7 @@ export function registerNative(options: RegisterOptions = {}): void {
   for (const { kernelName } of delegableKernels()) {
     if (!native.has(kernelName)) registerKernel(kernelName, undefined);
   }
+  registerGatherGradient();
   tf.registerBackend(backendName, () => new NativeBackend(addon), priority);
 }
 

@@ -7,6 +7,8 @@ import { concatKernels } from './concat.ts';
 import { diffuseKernels } from './diffuse.ts';
 import { dropPathKernels } from './drop-path.ts';
 import { fillKernels } from './fill.ts';
+import { gatherKernels } from './gather.ts';
+import { gatherNdKernels } from './gather-nd.ts';
 import { gatherTokensKernels } from './gather-tokens.ts';
 import { geluKernels } from './gelu.ts';
 import { globalNormKernels } from './global-norm.ts';
@@ -14,11 +16,13 @@ import { infoNceKernels } from './info-nce.ts';
 import type { NativeKernel } from './kernel.ts';
 import { layerNormKernels } from './layer-norm.ts';
 import { maskedPatchLossKernels } from './masked-patch-loss.ts';
+import { oneHotKernels } from './one-hot.ts';
 import { padKernels } from './pad.ts';
 import { rangeKernels } from './range.ts';
 import { selectKernels } from './select.ts';
 import { storageKernels } from './storage.ts';
 import { stridedCopyKernels } from './strided-copy.ts';
+import { topKKernels } from './top-k.ts';
 import { unaryKernels } from './unary.ts';
 
 export const nativeKernels: readonly NativeKernel[] = [
@@ -29,16 +33,20 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...diffuseKernels,
   ...dropPathKernels,
   ...fillKernels,
+  ...gatherKernels,
+  ...gatherNdKernels,
   ...gatherTokensKernels,
   ...geluKernels,
   ...globalNormKernels,
   ...infoNceKernels,
   ...layerNormKernels,
   ...maskedPatchLossKernels,
+  ...oneHotKernels,
   ...padKernels,
   ...rangeKernels,
   ...selectKernels,
   ...storageKernels,
   ...stridedCopyKernels,
+  ...topKKernels,
   ...unaryKernels,
 ];
