@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/thread-pool.h"
+#include "cpu/operand.h"
 #include "cpu/packed-weight.h"
 #include "cpu/product.h"
 #include "cpu/simd/matmul.h"
@@ -25,122 +26,48 @@ namespace {
 constexpr std::int64_t kGrain = 16384;  // elements a chunk of conversions
 /// Whole matrices of a batch share a task up to so many operations.
 constexpr std::int64_t kTaskOperations = 4'000'000;
+/// Matrices of at most so many operations are multiplied by plain loops: making a product of oneDNN
+/// ready takes milliseconds, and calling it microseconds.
+constexpr std::int64_t kFewOperations = 65'536;
 /// From so many rows on, rearranging b for one product pays.
-constexpr std::int64_t kPackOnceRows = 1024;
+constexpr std::int64_t kPackOnceRows = 512;
 /// Enough tiles for a few threads to end at about the same time.
 constexpr std::int64_t kEnoughTiles = 8;
 
 using Description = MatmulDescription;
 
-const std::byte* offset(const void* data, std::int64_t elements, MatrixType type) {
-  return static_cast<const std::byte*>(data) + elements * static_cast<std::int64_t>(bytes_of(type));
-}
-
-std::byte* offset(void* data, std::int64_t elements, MatrixType type) {
-  return static_cast<std::byte*>(data) + elements * static_cast<std::int64_t>(bytes_of(type));
-}
-
-// ---- operands
-
-/// A matrix (or a batch of them) as oneDNN can read it.
-struct Operand {
-  const void* data = nullptr;
-  MatrixLayout layout;
-  std::unique_ptr<Block> copy;  ///< where the data is when it had to be converted
-};
-
-bool plain(const MatrixLayout& layout, std::int64_t rows, std::int64_t columns) {
-  const bool by_rows =
-      (columns == 1 || layout.column_step == 1) && (rows == 1 || layout.row_step >= columns);
-  const bool by_columns =
-      (rows == 1 || layout.row_step == 1) && (columns == 1 || layout.column_step >= rows);
-  return by_rows || by_columns;
-}
-
-/// y[i] = x[i * step], converted.
-void convert_row(const void* x, MatrixType from, std::int64_t step, void* y, MatrixType to,
-                 std::int64_t count) {
-  const MatmulKernels& kernels = DM_PICK(kMatmul);
-  if (step == 1 && from != to) {
-    if (to == MatrixType::kBFloat16) {
-      kernels.to_bfloat16(static_cast<const float*>(x), static_cast<std::uint16_t*>(y), count);
-    } else {
-      kernels.from_bfloat16(static_cast<const std::uint16_t*>(x), static_cast<float*>(y), count);
-    }
-    return;
-  }
-  if (step == 1) {
-    std::memcpy(y, x, static_cast<std::size_t>(count) * bytes_of(to));
-    return;
-  }
-  for (std::int64_t i = 0; i < count; ++i) {
-    convert_row(offset(x, i * step, from), from, 1, offset(y, i, to), to, 1);
-  }
-}
-
-/// The operand itself if oneDNN can read it as `type`, else a dense copy, by rows or by columns as
-/// the original.
-Operand ready(const void* data, const MatrixLayout& layout, std::int64_t batch, std::int64_t rows,
-              std::int64_t columns, MatrixType type) {
-  const bool good = layout.type == type && plain(layout, rows, columns);
-  if (good) return {data, layout, nullptr};
-  const bool by_rows = layout.row_step >= layout.column_step;
-  const std::int64_t lines = by_rows ? rows : columns;
-  const std::int64_t length = by_rows ? columns : rows;
-  const std::int64_t line_step = by_rows ? layout.row_step : layout.column_step;
-  const std::int64_t element_step = by_rows ? layout.column_step : layout.row_step;
-  const std::int64_t matrices = layout.batch_step == 0 ? 1 : batch;
-  auto copy =
-      std::make_unique<Block>(static_cast<std::size_t>(matrices * lines * length) * bytes_of(type));
-  std::byte* out = copy->data();
-  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, length));
-  parallel_for(matrices * lines, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t from = i / lines * layout.batch_step + i % lines * line_step;
-      convert_row(offset(data, from, layout.type), layout.type, element_step,
-                  offset(static_cast<void*>(out), i * length, type), type, length);
-    }
-  });
-  const std::int64_t batch_step = layout.batch_step == 0 ? 0 : lines * length;
-  const MatrixLayout dense =
-      by_rows ? row_major(columns, type, batch_step) : transposed(rows, type, batch_step);
-  return {out, dense, std::move(copy)};
-}
+std::int64_t operations(const Description& d) { return 2 * d.m * d.n * d.k; }
 
 // ---- the tiles of one product
 
 struct Tile {
   std::int64_t matrix, row, column;      ///< where it starts
   std::int64_t matrices, rows, columns;  ///< how much it is
-  std::int64_t panel;                    ///< index of its columns
+  std::int64_t strip, panel;             ///< the places of its rows and columns
 };
 
 /// How a product is cut; a function of its sizes alone, and of whether b is a weight.
 struct Cut {
+  std::int64_t matrices = 1;  ///< matrices of a tile; if more than one, tiles are whole matrices
   Panels panels;
   std::int64_t strip;  ///< rows of a tile
-  std::int64_t strips;
-  std::int64_t matrices = 1;  ///< matrices of a tile; then tiles are whole matrices
+  std::int64_t strips = 1;
 
-  Cut(const Description& d, bool weight) : panels(d.n) {
-    const std::int64_t operations = 2 * d.m * d.n * std::max<std::int64_t>(1, d.k);
-    if (d.batch > 1 && operations <= kTaskOperations / 2) {
-      matrices = std::min(d.batch, kTaskOperations / operations);
+  Cut(const Description& d, bool weight) : panels(Panels::whole(d.n)), strip(d.m) {
+    const std::int64_t work = std::max<std::int64_t>(2 * d.m * d.n, operations(d));
+    if (d.batch > 1 && work <= kTaskOperations / 2) {
+      matrices = std::min(d.batch, kTaskOperations / work);
     }
-    if (operations <= kTaskOperations) {
-      if (!weight) {  // a weight is packed in its panels whatever the rows
-        panels.width = panels.last = d.n;
-        panels.count = 1;
-      }
-      strip = d.m;
-      strips = 1;
-      return;
+    const std::int64_t strips_of_128 = d.batch * ((d.m + 127) / 128);
+    if (weight || (work > kTaskOperations && strips_of_128 < kEnoughTiles)) {
+      panels = Panels::of_weight(d.n);
     }
-    strip = 256;
-    while (strip > 64 && d.batch * panels.count * ((d.m + strip - 1) / strip) < kEnoughTiles) {
-      strip /= 2;
+    if (work <= kTaskOperations) return;
+    std::int64_t most = panels.count > 1 ? 256 : 128;
+    while (most > 64 && d.batch * panels.count * ((d.m + most - 1) / most) < kEnoughTiles) {
+      most /= 2;
     }
-    const std::int64_t share = (d.m + strip - 1) / strip;
+    const std::int64_t share = (d.m + most - 1) / most;
     strip = std::min(d.m, ((d.m + share - 1) / share + 7) / 8 * 8);
     strips = (d.m + strip - 1) / strip;
   }
@@ -149,10 +76,12 @@ struct Cut {
   std::int64_t count(const Description& d) const { return groups(d) * panels.count * strips; }
 
   Tile tile(const Description& d, std::int64_t index) const {
-    const std::int64_t s = index % strips;
-    const std::int64_t panel = index / strips % panels.count;
-    const std::int64_t group = index / strips / panels.count;
-    Tile result{group * matrices, s * strip, panel * panels.width, 0, 0, 0, panel};
+    Tile result;
+    result.strip = index % strips;
+    result.panel = index / strips % panels.count;
+    result.matrix = index / strips / panels.count * matrices;
+    result.row = result.strip * strip;
+    result.column = result.panel * panels.width;
     result.matrices = std::min(matrices, d.batch - result.matrix);
     result.rows = std::min(strip, d.m - result.row);
     result.columns = std::min(panels.width, d.n - result.column);
@@ -163,12 +92,26 @@ struct Cut {
 /// Everything that the tiles of one product share.
 struct Job {
   const Description& d;
-  Operand a;
-  Operand b;
+  Operand a = {};
+  Operand b = {};
   const PackedMatrix* packed = nullptr;
   void* c = nullptr;
-  bool finish = false;  ///< tiles are computed beside c and finished by us
+  bool plainly = false;  ///< by loops of ours
+  bool finish = false;   ///< tiles are computed beside c and finished by us
   Cut cut;
+
+  const std::byte* left(const Tile& tile) const {
+    const std::int64_t row = a.strip == 0 ? tile.row * a.layout.row_step : tile.row * d.k;
+    return offset(a.data, tile.matrix * a.layout.batch_step + row, a.layout.type);
+  }
+  const void* right(const Tile& tile) const {
+    if (packed != nullptr) return packed->panel(tile.panel);
+    const std::int64_t column = tile.column * b.layout.column_step;
+    return offset(b.data, tile.matrix * b.layout.batch_step + column, b.layout.type);
+  }
+  std::byte* out(std::int64_t matrix, std::int64_t row, std::int64_t column) const {
+    return offset(c, matrix * d.c.batch_step + row * d.c.row_step + column, d.c.type);
+  }
 
   ProductShape shape(const Tile& tile) const {
     ProductShape result;
@@ -177,6 +120,7 @@ struct Job {
     result.k = d.k;
     result.n = tile.columns;
     result.a = a.layout;
+    if (a.strip != 0) result.a.column_step = tile.rows;
     result.b = b.layout;
     result.packed = packed != nullptr;
     if (result.packed) result.b = {b.layout.type, 0, 0, 0};
@@ -215,10 +159,28 @@ void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, std
     kernels.scale(after.row_scale[global_row / after.rows_per_scale], row, count);
   }
   if (after.residual != nullptr) kernels.add(after.residual + place, row, count);
-  const std::int64_t out = matrix * d.c.batch_step + row_index * d.c.row_step + column;
-  std::byte* c = offset(job.c, out, d.c.type);
+  std::byte* c = job.out(matrix, row_index, column);
   if (d.accumulate) kernels.add(reinterpret_cast<const float*>(c), row, count);
   convert_row(row, MatrixType::kFloat32, 1, c, d.c.type, count);
+}
+
+/// The product of a tile by rows of b, which is float32 and dense, as is the result.
+void multiply_plainly(const Job& job, const Tile& tile, float* out) {
+  const MatmulKernels& kernels = DM_PICK(kMatmul);
+  const MatrixLayout& a = job.a.layout;
+  const MatrixLayout& b = job.b.layout;
+  const auto* a_values = static_cast<const float*>(job.a.data);
+  const auto* b_values = static_cast<const float*>(job.b.data);
+  for (std::int64_t i = tile.matrix; i < tile.matrix + tile.matrices; ++i) {
+    for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row, out += tile.columns) {
+      std::fill_n(out, tile.columns, 0.0f);
+      const float* factors = a_values + i * a.batch_step + row * a.row_step;
+      const float* rows = b_values + i * b.batch_step + tile.column;
+      for (std::int64_t j = 0; j < job.d.k; ++j) {
+        kernels.multiply_add(factors[j * a.column_step], rows + j * b.row_step, out, tile.columns);
+      }
+    }
+  }
 }
 
 void run_tile(const Job& job, const Tile& tile, const Product* product, ThreadScratch& memory) {
@@ -230,25 +192,14 @@ void run_tile(const Job& job, const Tile& tile, const Product* product, ThreadSc
                                     (product == nullptr ? 0 : product->scratch_bytes()));
   auto* beside = reinterpret_cast<float*>(scratch);
   float* spare = beside + padded(elements);
-  const MatrixLayout& a = job.a.layout;
-  const MatrixLayout& b = job.b.layout;
   if (product == nullptr) {
-    std::fill_n(beside, elements, 0.0f);
+    multiply_plainly(job, tile, beside);
   } else {
-    const void* left =
-        offset(job.a.data, tile.matrix * a.batch_step + tile.row * a.row_step, a.type);
-    const void* right =
-        job.packed != nullptr
-            ? job.packed->panel(tile.panel)
-            : offset(job.b.data, tile.matrix * b.batch_step + tile.column * b.column_step, b.type);
     void* out = beside;
-    if (!job.finish) {
-      out = offset(job.c, tile.matrix * d.c.batch_step + tile.row * d.c.row_step + tile.column,
-                   d.c.type);
-    }
+    if (!job.finish) out = job.out(tile.matrix, tile.row, tile.column);
     const bool biased = !job.finish && d.epilogue.bias != nullptr;
-    product->run(left, right, biased ? d.epilogue.bias + tile.column : nullptr, out,
-                 beside + before);
+    product->run(job.left(tile), job.right(tile), biased ? d.epilogue.bias + tile.column : nullptr,
+                 out, beside + before);
   }
   if (!job.finish) return;
   for (std::int64_t i = 0; i < tile.matrices; ++i) {
@@ -259,8 +210,8 @@ void run_tile(const Job& job, const Tile& tile, const Product* product, ThreadSc
   }
 }
 
-/// oneDNN has no fast product of several matrices in every layout; then tiles are single matrices.
-bool supports_groups(const Job& job) {
+/// Whether oneDNN has a fast product for the tiles as they are planned.
+bool fast(const Job& job) {
   try {
     return product_of(job.shape(job.cut.tile(job.d, 0)))->optimised();
   } catch (const dnnl::error&) {
@@ -270,11 +221,11 @@ bool supports_groups(const Job& job) {
 
 void run_job(Job& job) {
   const Description& d = job.d;
-  const bool empty = d.k == 0;
-  if (job.cut.matrices > 1 && !empty && !supports_groups(job)) job.cut.matrices = 1;
+  // Not for several matrices in every layout.
+  if (job.cut.matrices > 1 && !job.plainly && !fast(job)) job.cut.matrices = 1;
   run_tasks(job.cut.count(d), [&](std::int64_t index, ThreadScratch& memory) {
     const Tile tile = job.cut.tile(d, index);
-    const auto product = empty ? nullptr : product_of(job.shape(tile));
+    const auto product = job.plainly ? nullptr : product_of(job.shape(tile));
     run_tile(job, tile, product.get(), memory);
   });
 }
@@ -304,33 +255,56 @@ std::optional<std::string> fault(const Description& d) {
   return std::nullopt;
 }
 
+/// b for oneDNN: packed if that pays, else as it is. `once` keeps what is packed for this product
+/// alone.
+void prepare_right(Job& job, const void* b, MatrixType type, Buffer* weight,
+                   std::unique_ptr<PackedMatrix>& once) {
+  const Description& d = job.d;
+  const bool widens = d.b.type == MatrixType::kBFloat16 && type == MatrixType::kFloat32;
+  const bool packs = d.batch == 1 && !widens && (weight != nullptr || d.m >= kPackOnceRows) &&
+                     plain(d.b, d.k, d.n);
+  if (!packs) {
+    job.b = ready(b, d.b, d.batch, d.k, d.n, type);
+    return;
+  }
+  job.b.layout.type = type;
+  if (weight == nullptr) {
+    once = std::make_unique<PackedMatrix>(d.k, job.cut.panels, d.b, type, b);
+    job.packed = once.get();
+    return;
+  }
+  if (weight->packed == nullptr) weight->packed = std::make_shared<PackedWeight>();
+  job.packed = &weight->packed->form(d.k, d.n, d.b, type, b);
+}
+
+/// Whether tiles have to be computed beside c: something follows the product that oneDNN does not
+/// do, or c is not dense, which its fast products are for.
+bool needs_finish(const Job& job, MatrixType type) {
+  const Description& d = job.d;
+  const MatmulEpilogue& after = d.epilogue;
+  const bool strided = d.batch == 1 && (job.cut.panels.count > 1 || d.c.row_step != d.n);
+  return job.plainly || strided || after.scale != 1.0f ||
+         after.activation != MatmulActivation::kNone || after.row_scale != nullptr ||
+         after.residual != nullptr ||
+         (d.c.type == MatrixType::kBFloat16 && type == MatrixType::kFloat32);
+}
+
 void run(Description d, const void* a, const void* b, void* c, Buffer* weight) {
   fold_batch(d);
-  const MatrixType type = d.product == MatrixType::kBFloat16 && has_bfloat16()
+  const bool plainly = operations(d) <= kFewOperations;
+  const MatrixType type = !plainly && d.product == MatrixType::kBFloat16 && has_bfloat16()
                               ? MatrixType::kBFloat16
                               : MatrixType::kFloat32;
-  const MatmulEpilogue& after = d.epilogue;
-  Job job{
-      d, ready(a, d.a, d.batch, d.m, d.k, type), {}, nullptr, c, false, Cut(d, weight != nullptr)};
-  job.finish = d.k == 0 || after.scale != 1.0f || after.activation != MatmulActivation::kNone ||
-               after.row_scale != nullptr || after.residual != nullptr ||
-               (d.c.type == MatrixType::kBFloat16 && type == MatrixType::kFloat32);
-
+  Job job{.d = d, .c = c, .plainly = plainly, .cut = Cut(d, weight != nullptr)};
+  job.finish = needs_finish(job, type);
   std::unique_ptr<PackedMatrix> once;
-  const bool packs = d.batch == 1 && d.k > 0 && job.cut.panels.count == Panels(d.n).count &&
-                     (weight != nullptr || d.m >= kPackOnceRows) && plain(d.b, d.k, d.n);
-  const bool widens = d.b.type == MatrixType::kBFloat16 && type == MatrixType::kFloat32;
-  if (packs && !widens) {
-    job.b.layout.type = type;
-    if (weight != nullptr) {
-      if (weight->packed == nullptr) weight->packed = std::make_shared<PackedWeight>();
-      job.packed = &weight->packed->form(d.k, d.n, d.b, type, b);
-    } else {
-      once = std::make_unique<PackedMatrix>(d.k, d.n, d.b, type, b);
-      job.packed = once.get();
-    }
+  if (plainly) {
+    job.a = ready(a, d.a, d.batch, d.m, d.k, type);
+    job.b = ready_by_rows(b, d.b, d.batch, d.k, d.n);
   } else {
-    job.b = ready(b, d.b, d.batch, d.k, d.n, type);
+    job.a = d.batch > 1 ? ready(a, d.a, d.batch, d.m, d.k, type)
+                        : ready_in_strips(a, d.a, d.m, d.k, type, job.cut.strip);
+    prepare_right(job, b, type, weight, once);
   }
   run_job(job);
 }

@@ -21,13 +21,14 @@ std::size_t padded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlign
 
 }  // namespace
 
-Panels::Panels(std::int64_t columns) {
+Panels Panels::of_weight(std::int64_t columns) {
   const std::int64_t wanted =
       std::max<std::int64_t>(1, (columns + kPanelColumns / 2) / kPanelColumns);
   const std::int64_t share = (columns + wanted - 1) / wanted;
-  width = std::min(columns, (share + kColumnUnit - 1) / kColumnUnit * kColumnUnit);
-  count = (columns + width - 1) / width;
-  last = columns - (count - 1) * width;
+  const std::int64_t width =
+      std::min(columns, (share + kColumnUnit - 1) / kColumnUnit * kColumnUnit);
+  const std::int64_t count = (columns + width - 1) / width;
+  return {width, count, columns - (count - 1) * width};
 }
 
 Block::Block(std::size_t bytes) : bytes_(bytes), data_(BufferPool::instance().allocate(bytes)) {
@@ -36,9 +37,8 @@ Block::Block(std::size_t bytes) : bytes_(bytes), data_(BufferPool::instance().al
 
 Block::~Block() { BufferPool::instance().release(data_, bytes_); }
 
-PackedMatrix::PackedMatrix(std::int64_t k, std::int64_t n, const MatrixLayout& source,
+PackedMatrix::PackedMatrix(std::int64_t k, const Panels& panels, const MatrixLayout& source,
                            MatrixType type, const void* values) {
-  const Panels panels(n);
   const auto whole = packing_of(k, panels.width, source, type);
   const auto rest = packing_of(k, panels.last, source, type);
   panel_bytes_ = padded(std::max(whole->bytes(), rest->bytes()));
@@ -61,7 +61,9 @@ const PackedMatrix& PackedWeight::form(std::int64_t k, std::int64_t n, const Mat
                                        MatrixType type, const void* values) {
   std::unique_ptr<PackedMatrix>& form =
       forms_[{k, n, source.type, source.row_step, source.column_step, type}];
-  if (form == nullptr) form = std::make_unique<PackedMatrix>(k, n, source, type, values);
+  if (form == nullptr) {
+    form = std::make_unique<PackedMatrix>(k, Panels::of_weight(n), source, type, values);
+  }
   return *form;
 }
 

@@ -13,10 +13,11 @@
 
 namespace dm::cpu {
 
-/// How columns are cut into panels; a function of their number alone, so that packed forms fit any
-/// number of rows.
+/// How columns are cut into panels. For weights a function of their number alone, so that packed
+/// forms fit any number of rows.
 struct Panels {
-  explicit Panels(std::int64_t columns);
+  static Panels of_weight(std::int64_t columns);
+  static Panels whole(std::int64_t columns) { return {columns, 1, columns}; }
   std::int64_t width;  ///< columns of each panel but the last
   std::int64_t count;
   std::int64_t last;  ///< columns of the last
@@ -40,7 +41,7 @@ class Block {
 /// One rearranged matrix [k, n].
 class PackedMatrix {
  public:
-  PackedMatrix(std::int64_t k, std::int64_t n, const MatrixLayout& source, MatrixType type,
+  PackedMatrix(std::int64_t k, const Panels& panels, const MatrixLayout& source, MatrixType type,
                const void* values);
   const void* panel(std::int64_t index) const;
 
