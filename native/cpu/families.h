@@ -8,10 +8,13 @@
 // Sorted, one stem a line.
 #define DM_CPU_FAMILIES(X) \
   X(adamw_update)          \
+  X(arg_reduce)            \
   X(binary)                \
+  X(broadcast_to)          \
   X(cast)                  \
   X(concat)                \
   X(copy)                  \
+  X(cumulate)              \
   X(diffuse)               \
   X(drop_path)             \
   X(fill)                  \
@@ -26,7 +29,9 @@
   X(one_hot)               \
   X(pad)                   \
   X(range)                 \
+  X(reduce)                \
   X(select)                \
+  X(softmax)               \
   X(strided_copy)          \
   X(top_k)                 \
   X(unary)

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { NativeBackend } from './backend.ts';
 import { delegableKernels } from './delegate.ts';
 import { registerGatherGradient } from './gather-gradient.ts';
+import { registerGradients } from './gradients.ts';
 import { nativeKernels } from './kernels/index.ts';
 import type { KernelCall, NativeKernel } from './kernels/kernel.ts';
 import { loadAddon } from './loader.ts';
@@ -43,6 +44,7 @@ export function registerNative(options: RegisterOptions = {}): void {
     if (!native.has(kernelName)) registerKernel(kernelName, undefined);
   }
   registerGatherGradient();
+  registerGradients(backendName);
   tf.registerBackend(backendName, () => new NativeBackend(addon), priority);
 }
 

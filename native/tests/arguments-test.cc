@@ -42,17 +42,19 @@ TEST("refuses counts that are none, and buffers that are too small or freed") {
 
 TEST("refuses shapes that do not broadcast, and products that overflow") {
   std::vector<float> x(4);
-  const auto add = [&](std::vector<double> numbers) {
+  const auto divide = [&](std::vector<double> numbers) {
     const dm::Buffer buffer = dm::test::buffer_of(x);
-    return message("Add", {buffer, buffer, buffer}, std::move(numbers));
+    return message("RealDiv", {buffer, buffer, buffer}, std::move(numbers));
   };
-  CHECK_EQUAL(add({0, 1, 2, 3}), "binary: expected shapes that broadcast, got 2 against 3");
-  CHECK_EQUAL(add({0, 9}), "binary: expected a rank of at most 8, got 9");
-  CHECK_EQUAL(add({0, 2, 1e9, 1e9, 1, 1}), "binary: expected at most 2^53 - 1 elements, got more");
-  CHECK_EQUAL(add({0, 2, 1e9, 1, 1, 1e9}), "binary: expected at most 2^53 - 1 elements, got more");
-  CHECK_EQUAL(add({0, 2, 2}), "binary: expected at least 4 numbers, got 3");
-  CHECK_EQUAL(add({2, 0}), "binary: expected a dtype of this op, got 2");
-  CHECK_EQUAL(add({3, 0}), "binary: expected a dtype 0..2 as number 0, got 3");
+  CHECK_EQUAL(divide({0, 1, 2, 3}), "binary: expected shapes that broadcast, got 2 against 3");
+  CHECK_EQUAL(divide({0, 9}), "binary: expected a rank of at most 8, got 9");
+  CHECK_EQUAL(divide({0, 2, 1e9, 1e9, 1, 1}),
+              "binary: expected at most 2^53 - 1 elements, got more");
+  CHECK_EQUAL(divide({0, 2, 1e9, 1, 1, 1e9}),
+              "binary: expected at most 2^53 - 1 elements, got more");
+  CHECK_EQUAL(divide({0, 2, 2}), "binary: expected at least 4 numbers, got 3");
+  CHECK_EQUAL(divide({2, 0}), "binary: expected a dtype of this op, got 2");
+  CHECK_EQUAL(divide({3, 0}), "binary: expected a dtype 0..2 as number 0, got 3");
 }
 
 TEST("knows no other ids") {

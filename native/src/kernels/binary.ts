@@ -65,7 +65,7 @@ function binary(name: string, kernel: Binary, call: KernelCall): Outcome {
 }
 
 /** The shape with leading ones, up to a rank. */
-function padded(shape: readonly number[], rank: number): number[] {
+export function padded(shape: readonly number[], rank: number): number[] {
   return [...Array.from({ length: rank - shape.length }, () => 1), ...shape];
 }
 

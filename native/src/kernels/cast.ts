@@ -16,23 +16,19 @@ export function cast(backend: NativeBackend, x: TensorInfo, dtype: DataType): Te
   return backend.execute('Cast', [x], { shape: x.shape, dtype }, [...codes, sizeOf(x)]);
 }
 
-/** Calls `run` with the tensors as float32; conversions are freed afterwards. */
-export function withFloats<T>(
+/** Calls `run` with the tensor as another dtype; a conversion is freed afterwards. */
+export function withCast<T>(
   backend: NativeBackend,
-  tensors: readonly TensorInfo[],
-  run: (floats: readonly TensorInfo[]) => T,
+  x: TensorInfo,
+  dtype: DataType,
+  run: (converted: TensorInfo) => T,
 ): T {
-  const made: TensorInfo[] = [];
+  if (x.dtype === dtype) return run(x);
+  const converted = cast(backend, x, dtype);
   try {
-    const floats = tensors.map((x) => {
-      if (x.dtype === 'float32') return x;
-      const converted = cast(backend, x, 'float32');
-      made.push(converted);
-      return converted;
-    });
-    return run(floats);
+    return run(converted);
   } finally {
-    for (const { dataId } of made) backend.disposeData(dataId);
+    backend.disposeData(converted.dataId);
   }
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // All native kernels, by family. A new family is one line here.
 import { adamwUpdateKernels } from './adamw-update.ts';
+import { argReduceKernels } from './arg-reduce.ts';
 import { binaryKernels } from './binary.ts';
+import { broadcastToKernels } from './broadcast-to.ts';
 import { castKernels } from './cast.ts';
 import { concatKernels } from './concat.ts';
+import { cumulateKernels } from './cumulate.ts';
 import { diffuseKernels } from './diffuse.ts';
 import { dropPathKernels } from './drop-path.ts';
 import { fillKernels } from './fill.ts';
@@ -19,7 +22,9 @@ import { maskedPatchLossKernels } from './masked-patch-loss.ts';
 import { oneHotKernels } from './one-hot.ts';
 import { padKernels } from './pad.ts';
 import { rangeKernels } from './range.ts';
+import { reduceKernels } from './reduce.ts';
 import { selectKernels } from './select.ts';
+import { softmaxKernels } from './softmax.ts';
 import { storageKernels } from './storage.ts';
 import { stridedCopyKernels } from './strided-copy.ts';
 import { topKKernels } from './top-k.ts';
@@ -27,9 +32,12 @@ import { unaryKernels } from './unary.ts';
 
 export const nativeKernels: readonly NativeKernel[] = [
   ...adamwUpdateKernels,
+  ...argReduceKernels,
   ...binaryKernels,
+  ...broadcastToKernels,
   ...castKernels,
   ...concatKernels,
+  ...cumulateKernels,
   ...diffuseKernels,
   ...dropPathKernels,
   ...fillKernels,
@@ -44,7 +52,9 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...oneHotKernels,
   ...padKernels,
   ...rangeKernels,
+  ...reduceKernels,
   ...selectKernels,
+  ...softmaxKernels,
   ...storageKernels,
   ...stridedCopyKernels,
   ...topKKernels,

@@ -28,3 +28,9 @@ export function sizeOf({ shape }: { readonly shape: readonly number[] }): number
   for (const length of shape) size *= length;
   return size;
 }
+
+/** A tensor as [elements before an axis, the length of the axis, elements after it]. */
+export function aroundAxis({ shape }: TensorInfo, axis: number): [number, number, number] {
+  const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];
+  return [sizeOf({ shape: before }), shape[axis] ?? 1, sizeOf({ shape: after })];
+}

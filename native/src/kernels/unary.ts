@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise kernels of one operand. Combinations of kernel and dtype that are not here are left to tfjs.
 import type { DataType, NamedAttrMap } from '@tensorflow/tfjs-core';
-import { withFloats } from './cast.ts';
+import { withCast } from './cast.ts';
 import { input, sizeOf } from './kernel.ts';
 import type { KernelCall, NativeKernel } from './kernel.ts';
 
@@ -62,7 +62,9 @@ function unary(name: string, kernel: Unary, call: KernelCall): Outcome {
   const numbers = [sizeOf(x), ...attributes];
   if (dtype === 'float32') return backend.execute(name, [x], output, numbers);
   if (kernel.int32 === 'as float32' && (dtype === 'int32' || dtype === 'bool')) {
-    return withFloats(backend, [x], (floats) => backend.execute(name, floats, output, numbers));
+    return withCast(backend, x, 'float32', (floats) =>
+      backend.execute(name, [floats], output, numbers),
+    );
   }
   if (dtype !== 'int32') return null;
   if (kernel.int32 === 'kept') return backend.alias(x);
