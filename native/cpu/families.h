@@ -9,6 +9,8 @@
 #define DM_CPU_FAMILIES(X) \
   X(adamw_update)          \
   X(arg_reduce)            \
+  X(attention)             \
+  X(attention_branch)      \
   X(binary)                \
   X(broadcast_to)          \
   X(cast)                  \
@@ -26,6 +28,7 @@
   X(info_nce)              \
   X(layer_norm)            \
   X(masked_patch_loss)     \
+  X(mlp_branch)            \
   X(one_hot)               \
   X(pad)                   \
   X(range)                 \

@@ -2,6 +2,8 @@
 // All native kernels, by family. A new family is one line here.
 import { adamwUpdateKernels } from './adamw-update.ts';
 import { argReduceKernels } from './arg-reduce.ts';
+import { attentionBranchKernels } from './attention-branch.ts';
+import { attentionKernels } from './attention.ts';
 import { binaryKernels } from './binary.ts';
 import { broadcastToKernels } from './broadcast-to.ts';
 import { castKernels } from './cast.ts';
@@ -10,15 +12,16 @@ import { cumulateKernels } from './cumulate.ts';
 import { diffuseKernels } from './diffuse.ts';
 import { dropPathKernels } from './drop-path.ts';
 import { fillKernels } from './fill.ts';
-import { gatherKernels } from './gather.ts';
 import { gatherNdKernels } from './gather-nd.ts';
 import { gatherTokensKernels } from './gather-tokens.ts';
+import { gatherKernels } from './gather.ts';
 import { geluKernels } from './gelu.ts';
 import { globalNormKernels } from './global-norm.ts';
 import { infoNceKernels } from './info-nce.ts';
 import type { NativeKernel } from './kernel.ts';
 import { layerNormKernels } from './layer-norm.ts';
 import { maskedPatchLossKernels } from './masked-patch-loss.ts';
+import { mlpBranchKernels } from './mlp-branch.ts';
 import { oneHotKernels } from './one-hot.ts';
 import { padKernels } from './pad.ts';
 import { rangeKernels } from './range.ts';
@@ -33,6 +36,8 @@ import { unaryKernels } from './unary.ts';
 export const nativeKernels: readonly NativeKernel[] = [
   ...adamwUpdateKernels,
   ...argReduceKernels,
+  ...attentionBranchKernels,
+  ...attentionKernels,
   ...binaryKernels,
   ...broadcastToKernels,
   ...castKernels,
@@ -49,6 +54,7 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...infoNceKernels,
   ...layerNormKernels,
   ...maskedPatchLossKernels,
+  ...mlpBranchKernels,
   ...oneHotKernels,
   ...padKernels,
   ...rangeKernels,

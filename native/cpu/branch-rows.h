@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the ops attentionBranch and mlpBranch share: the rows around their products, on the pool.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/matmul.h"
+#include "cpu/scratch.h"
+
+namespace dm::cpu {
+
+/// A layer normalization of [rows, width], and its statistics.
+struct BranchNorm {
+  const float* x;
+  const float* weight;
+  const float* bias;
+  std::int64_t rows;
+  std::int64_t width;
+  float epsilon;  ///< only where the statistics are computed
+};
+
+/// y [rows, width] of the type, and mean and rstd [rows].
+void normalize_rows(const BranchNorm& norm, void* y, MatrixType type, float* mean, float* rstd);
+/// The same y, from the statistics.
+void normalize_rows_again(const BranchNorm& norm, const float* mean, const float* rstd, void* y,
+                          MatrixType type);
+/// dx = residual + the gradient; d_weight and d_bias are overwritten.
+void normalize_rows_gradient(const BranchNorm& norm, const float* dy, const float* mean,
+                             const float* rstd, const float* residual, float* dx, float* d_weight,
+                             float* d_bias);
+
+/// y = gelu(x), both of the type.
+void gelu_rows(const void* x, void* y, MatrixType type, std::int64_t count);
+
+/// The gradient of a branch from that of its sum with x: times the factors of the samples, if any, in the type of the products.
+class BranchGradient {
+ public:
+  BranchGradient(const float* dy, const float* factors, std::int64_t samples,
+                 std::int64_t sample_size, MatrixType type);
+  const void* data() const { return data_; }
+  /// [width]: sums of the columns; from float32 values where there are some.
+  void column_sums_to(float* sums, std::int64_t rows, std::int64_t width) const;
+
+ private:
+  const void* data_;
+  const float* unscaled_;
+  MatrixType type_;
+  Scratch<std::byte> scratch_;
+};
+
+}  // namespace dm::cpu
