@@ -11,6 +11,7 @@
   X(arg_reduce)            \
   X(attention)             \
   X(attention_branch)      \
+  X(batch_matmul)          \
   X(binary)                \
   X(broadcast_to)          \
   X(cast)                  \
@@ -27,6 +28,7 @@
   X(global_norm)           \
   X(info_nce)              \
   X(layer_norm)            \
+  X(linear)                \
   X(masked_patch_loss)     \
   X(mlp_branch)            \
   X(one_hot)               \

@@ -63,7 +63,7 @@ struct Cut {
       panels = Panels::of_weight(d.n);
     }
     if (work <= kTaskOperations) return;
-    std::int64_t most = panels.count > 1 ? 256 : 128;
+    std::int64_t most = 256;
     while (most > 64 && d.batch * panels.count * ((d.m + most - 1) / most) < kEnoughTiles) {
       most /= 2;
     }

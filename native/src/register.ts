@@ -6,6 +6,7 @@ import { NativeBackend } from './backend.ts';
 import { delegableKernels } from './delegate.ts';
 import { registerGatherGradient } from './gather-gradient.ts';
 import { registerGradients } from './gradients.ts';
+import { registerMatmulGradient } from './gradients/matmul.ts';
 import { nativeKernels } from './kernels/index.ts';
 import type { KernelCall, NativeKernel } from './kernels/kernel.ts';
 import { loadAddon } from './loader.ts';
@@ -45,6 +46,7 @@ export function registerNative(options: RegisterOptions = {}): void {
   }
   registerGatherGradient();
   registerGradients(backendName);
+  registerMatmulGradient();
   tf.registerBackend(backendName, () => new NativeBackend(addon), priority);
 }
 

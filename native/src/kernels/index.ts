@@ -4,6 +4,7 @@ import { adamwUpdateKernels } from './adamw-update.ts';
 import { argReduceKernels } from './arg-reduce.ts';
 import { attentionBranchKernels } from './attention-branch.ts';
 import { attentionKernels } from './attention.ts';
+import { batchMatmulKernels } from './batch-matmul.ts';
 import { binaryKernels } from './binary.ts';
 import { broadcastToKernels } from './broadcast-to.ts';
 import { castKernels } from './cast.ts';
@@ -20,6 +21,7 @@ import { globalNormKernels } from './global-norm.ts';
 import { infoNceKernels } from './info-nce.ts';
 import type { NativeKernel } from './kernel.ts';
 import { layerNormKernels } from './layer-norm.ts';
+import { linearKernels } from './linear.ts';
 import { maskedPatchLossKernels } from './masked-patch-loss.ts';
 import { mlpBranchKernels } from './mlp-branch.ts';
 import { oneHotKernels } from './one-hot.ts';
@@ -38,6 +40,7 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...argReduceKernels,
   ...attentionBranchKernels,
   ...attentionKernels,
+  ...batchMatmulKernels,
   ...binaryKernels,
   ...broadcastToKernels,
   ...castKernels,
@@ -53,6 +56,7 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...globalNormKernels,
   ...infoNceKernels,
   ...layerNormKernels,
+  ...linearKernels,
   ...maskedPatchLossKernels,
   ...mlpBranchKernels,
   ...oneHotKernels,
