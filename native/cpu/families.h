@@ -12,6 +12,7 @@
   X(attention)             \
   X(attention_branch)      \
   X(batch_matmul)          \
+  X(batch_norm)            \
   X(binary)                \
   X(broadcast_to)          \
   X(cast)                  \
@@ -33,8 +34,10 @@
   X(mlp_branch)            \
   X(one_hot)               \
   X(pad)                   \
+  X(pool)                  \
   X(range)                 \
   X(reduce)                \
+  X(resize_bilinear)       \
   X(select)                \
   X(softmax)               \
   X(strided_copy)          \

@@ -5,6 +5,7 @@ import { argReduceKernels } from './arg-reduce.ts';
 import { attentionBranchKernels } from './attention-branch.ts';
 import { attentionKernels } from './attention.ts';
 import { batchMatmulKernels } from './batch-matmul.ts';
+import { batchNormKernels } from './batch-norm.ts';
 import { binaryKernels } from './binary.ts';
 import { broadcastToKernels } from './broadcast-to.ts';
 import { castKernels } from './cast.ts';
@@ -26,8 +27,10 @@ import { maskedPatchLossKernels } from './masked-patch-loss.ts';
 import { mlpBranchKernels } from './mlp-branch.ts';
 import { oneHotKernels } from './one-hot.ts';
 import { padKernels } from './pad.ts';
+import { poolKernels } from './pool.ts';
 import { rangeKernels } from './range.ts';
 import { reduceKernels } from './reduce.ts';
+import { resizeBilinearKernels } from './resize-bilinear.ts';
 import { selectKernels } from './select.ts';
 import { softmaxKernels } from './softmax.ts';
 import { storageKernels } from './storage.ts';
@@ -41,6 +44,7 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...attentionBranchKernels,
   ...attentionKernels,
   ...batchMatmulKernels,
+  ...batchNormKernels,
   ...binaryKernels,
   ...broadcastToKernels,
   ...castKernels,
@@ -61,8 +65,10 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...mlpBranchKernels,
   ...oneHotKernels,
   ...padKernels,
+  ...poolKernels,
   ...rangeKernels,
   ...reduceKernels,
+  ...resizeBilinearKernels,
   ...selectKernels,
   ...softmaxKernels,
   ...storageKernels,
