@@ -13,6 +13,7 @@ export default defineConfig({
     include: [
       'packages/*/src/**/*.test.ts',
       'native/src/**/*.test.ts',
+      'bench/**/*.test.ts',
       'conformance/**/*.test.ts',
       'examples/**/*.test.ts',
       'scripts/**/*.test.ts',
