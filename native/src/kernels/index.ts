@@ -2,8 +2,8 @@
 // All native kernels, by family. A new family is one line here.
 import { adamwUpdateKernels } from './adamw-update.ts';
 import { argReduceKernels } from './arg-reduce.ts';
-import { attentionBranchKernels } from './attention-branch.ts';
 import { attentionKernels } from './attention.ts';
+import { attentionBranchKernels } from './attention-branch.ts';
 import { batchMatmulKernels } from './batch-matmul.ts';
 import { batchNormKernels } from './batch-norm.ts';
 import { binaryKernels } from './binary.ts';
@@ -14,9 +14,9 @@ import { cumulateKernels } from './cumulate.ts';
 import { diffuseKernels } from './diffuse.ts';
 import { dropPathKernels } from './drop-path.ts';
 import { fillKernels } from './fill.ts';
+import { gatherKernels } from './gather.ts';
 import { gatherNdKernels } from './gather-nd.ts';
 import { gatherTokensKernels } from './gather-tokens.ts';
-import { gatherKernels } from './gather.ts';
 import { geluKernels } from './gelu.ts';
 import { globalNormKernels } from './global-norm.ts';
 import { infoNceKernels } from './info-nce.ts';
