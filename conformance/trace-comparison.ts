@@ -57,8 +57,11 @@ function boundOf(name: string): number {
   return name.startsWith('grad.') ? 1e-4 : 1e-5;
 }
 
-export async function runCase({ config, maskRatio, tensors, expected }: TraceCase): Promise<Row[]> {
-  const results = await traceStep({ config, tensors, maskRatio });
+export async function runCase(
+  { config, maskRatio, tensors, expected }: TraceCase,
+  precision: 'float32' | 'bfloat16' = 'float32',
+): Promise<Row[]> {
+  const results = await traceStep({ config, tensors, maskRatio, precision });
   const unexpected = Object.keys(results).filter((name) => !expected.names.includes(name));
   return [
     ...expected.names.map((name) => ({
