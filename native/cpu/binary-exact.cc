@@ -28,11 +28,23 @@ void zip(const T* a, std::int64_t a_step, const T* b, std::int64_t b_step, R* ou
 
 double floor_divide(double a, double b) { return std::floor(a / b); }
 
+/// std::fmod, quickly where the quotient is small: then a product with it is exact, since operands
+/// have at most 32 bits.
+double remainder(double a, double b) {
+  constexpr double kSmall = 1048576;
+  const double quotient = a / b;
+  if (!(std::abs(quotient) < kSmall && std::isfinite(b))) return std::fmod(a, b);
+  const double rest = a - static_cast<double>(static_cast<Int>(quotient)) * b;
+  // A quotient that was rounded up to an integer leaves a rest of the wrong sign.
+  const bool wrong = a < 0 ? rest > 0 : rest < 0;
+  return std::copysign(wrong ? rest + std::copysign(b, a) : rest, a);
+}
+
 /// Has the sign of b.
 double mod(double a, double b) {
-  const double rest = std::fmod(a, b);
+  const double rest = remainder(a, b);
   const bool alike = (a < 0 && b < 0) || (a >= 0 && b >= 0);
-  return alike ? rest : std::fmod(rest + b, b);
+  return alike ? rest : remainder(rest + b, b);
 }
 
 double power(double a, double b) { return std::pow(a, b); }

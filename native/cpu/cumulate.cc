@@ -29,11 +29,22 @@ T combine(T a, T b) {
   }
 }
 
-/// `count` neighbouring columns of `length` rows; `step` elements from one to the next, negative
-/// from the end.
+/// One row, or column, of elements that are `step` apart, negative from the end.
+template <bool kProduct, typename T>
+void run_one(const T* x, T* y, std::int64_t length, std::int64_t step, bool exclusive) {
+  T total{kProduct};
+  for (std::int64_t i = 0; i < length; ++i) {
+    const T following = combine<kProduct>(x[i * step], total);
+    y[i * step] = exclusive ? total : following;
+    total = following;
+  }
+}
+
+/// `count` neighbouring columns.
 template <bool kProduct, typename T>
 void run(const T* x, T* y, std::int64_t length, std::int64_t step, std::int64_t count,
          bool exclusive) {
+  if (count == 1) return run_one<kProduct>(x, y, length, step, exclusive);
   std::int64_t row = 0;
   if (exclusive) {
     std::fill(y, y + count, T{kProduct});

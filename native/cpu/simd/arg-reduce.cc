@@ -35,8 +35,8 @@ std::int32_t place_in_row(const T* x, std::int64_t count) {
 }
 
 template <bool kMost, typename T>
-void place_in_columns(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t count,
-                      T* best, std::int32_t* place) {
+void place_in_columns(const T* __restrict x, std::int64_t stride, std::int64_t rows,
+                      std::int64_t count, T* __restrict best, std::int32_t* __restrict place) {
   for (std::int64_t i = 0; i < count; ++i) {
     best[i] = x[i];
     place[i] = 0;

@@ -44,8 +44,8 @@ typename Op::A fold_row(const T* x, std::int64_t count) {
 }
 
 template <typename Op, typename T>
-void fold_rows(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t count,
-               typename Op::A* into) {
+void fold_rows(const T* __restrict x, std::int64_t stride, std::int64_t rows, std::int64_t count,
+               typename Op::A* __restrict into) {
   using A = typename Op::A;
   std::int64_t row = 0;
   for (; row + 4 <= rows; row += 4, x += 4 * stride) {
@@ -74,7 +74,10 @@ struct SumOp {
 struct MaxOp {
   using A = float;
   static constexpr A kZero = -__builtin_inff();
-  static A of(A a, A b) { return (b > a) | (b != b) ? b : a; }
+  static A of(A a, A b) {
+    const A most = b > a ? b : a;
+    return b == b ? most : b;
+  }
 };
 
 }  // namespace

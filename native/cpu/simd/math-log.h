@@ -36,10 +36,10 @@ struct LogParts {
 };
 
 [[maybe_unused]] inline LogParts log_parts(float x) {
-  constexpr std::int32_t kRootHalf = 0x3f3504f3;
-  const std::int32_t bits = __builtin_bit_cast(std::int32_t, x);
-  const std::int32_t e = (bits - kRootHalf) >> 23;
-  return {e, __builtin_bit_cast(float, bits - (e << 23))};
+  constexpr std::uint32_t kRootHalf = 0x3f3504f3;
+  const auto bits = __builtin_bit_cast(std::uint32_t, x);
+  const std::int32_t e = static_cast<std::int32_t>(bits - kRootHalf) >> 23;
+  return {e, __builtin_bit_cast(float, bits - (static_cast<std::uint32_t>(e) << 23))};
 }
 
 /// The values of log at the ends: -infinity at 0, NaN below it; infinity and NaN stay.

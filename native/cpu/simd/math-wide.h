@@ -66,18 +66,22 @@ constexpr double kRoundWide =
 
 /// a^b as JavaScript's Math.pow: NaN where b is, and where |a| is 1 and b infinite.
 [[maybe_unused]] inline float pow_float(float a, float b) {
-  const double wide = static_cast<double>(b);
-  float y = static_cast<float>(exp2_wide(wide * log2_wide(static_cast<double>(a))));
+  const double base = static_cast<double>(a);
+  const double exponent = static_cast<double>(b);
+  double y = exp2_wide(exponent * log2_wide(base));
   // From 2^30 on every float32 is an even integer.
-  const float clamped = select(__builtin_fabsf(b) < 0x1p30f, b, 0.0f);
-  const std::int32_t whole = static_cast<std::int32_t>(clamped);
-  const bool integer = static_cast<float>(whole) == clamped;
-  const bool odd = integer & ((whole & 1) != 0);
-  const bool negative = __builtin_bit_cast(std::int32_t, a) < 0;
-  y = select(negative & odd, -y, y);
-  const bool undefined = (a < 0.0f) & !integer & (__builtin_fabsf(a) < __builtin_inff());
-  y = select(undefined | (a != a), __builtin_nanf(""), y);
-  return select(b == 0.0f, 1.0f, y);
+  const double whole = select_wide(__builtin_fabs(exponent) < 0x1p30, exponent, 0.0);
+  const double shifted = whole + kRoundWide;
+  // Of a negative base, -0 too, odd powers are negative, and those between integers are not defined
+  // unless it is -0 or -infinity.
+  const bool odd = (__builtin_bit_cast(std::int64_t, shifted) & 1) != 0;
+  const double defined = select_wide(base > -__builtin_inf(), __builtin_nan(""), y);
+  const double between = select_wide(base < 0.0, defined, y);
+  const double of_negative =
+      select_wide(shifted - kRoundWide == whole, select_wide(odd, -y, y), between);
+  y = select_wide(__builtin_copysign(1.0, base) < 0.0, of_negative, y);
+  y = select_wide(base == base, y, base);
+  return static_cast<float>(select_wide(exponent == 0.0, 1.0, y));
 }
 
 /// Beyond it sines and cosines are left to the C library, which keeps more digits of pi.

@@ -19,7 +19,10 @@ struct ProductOp {
 struct MinOp {
   using A = float;
   static constexpr A kZero = __builtin_inff();
-  static A of(A a, A b) { return (b < a) | (b != b) ? b : a; }
+  static A of(A a, A b) {
+    const A least = b < a ? b : a;
+    return b == b ? least : b;
+  }
 };
 struct SumIntOp {
   using A = Int;
