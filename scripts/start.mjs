@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm start`: the main job, start to finish, on clips made from nothing. Every stage is a command of `diffmavil`, shown as it is run,
 // so that each can be repeated by hand on other clips. Runs are resumed, so starting again after an interruption loses nothing and
-// starting again after the end only shows the result; `npm start -- --fresh` begins anew.
+// starting again after the end only shows the result; `npm start -- --fresh` begins anew, `npm start -- --fresh --backend diffmavil-cpu`
+// runs a larger model on the native backend.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -23,16 +24,14 @@ const out = 'runs/quickstart';
 const { values: options } = parseArgs({
   options: {
     fresh: { type: 'boolean', default: false },
-    backend: { type: 'string' },
+    backend: { type: 'string', default: 'cpu' },
   },
 });
 process.chdir(root);
-await setup();
+const { backend } = options;
+await setup({ native: backend === 'diffmavil-cpu' });
 if (options.fresh) rmSync(out, { recursive: true, force: true });
 
-// After set-up, which is what builds it.
-const { findAddon } = await import('@diffmavil/native');
-const backend = options.backend ?? (findAddon().addon === null ? 'cpu' : 'diffmavil-cpu');
 const { configs, clips } = jobs[backend] ?? jobs.cpu;
 const pretrainConfig = `${configs}-pretrain.json`;
 

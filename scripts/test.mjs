@@ -10,7 +10,7 @@ import { root, runMain, runOpenly } from './stage.mjs';
 const results = '.cache/test-results.json';
 
 await runMain(async () => {
-  await setup();
+  await setup({ native: true });
   await lint();
   mkdirSync(join(root, '.cache'), { recursive: true });
   rmSync(join(root, results), { force: true });
