@@ -6,6 +6,7 @@ import { NativeBackend } from './backend.ts';
 import { delegableKernels } from './delegate.ts';
 import { registerGatherGradient } from './gather-gradient.ts';
 import { registerGradients } from './gradients.ts';
+import { registerEinsumGradient } from './gradients/einsum.ts';
 import { registerMatmulGradient } from './gradients/matmul.ts';
 import { nativeKernels } from './kernels/index.ts';
 import type { KernelCall, NativeKernel } from './kernels/kernel.ts';
@@ -46,6 +47,7 @@ export function registerNative(options: RegisterOptions = {}): void {
   }
   registerGatherGradient();
   registerGradients(backendName);
+  registerEinsumGradient();
   registerMatmulGradient();
   tf.registerBackend(backendName, () => new NativeBackend(addon), priority);
 }

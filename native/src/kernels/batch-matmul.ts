@@ -3,6 +3,8 @@
 // left to tfjs.
 import * as tf from '@tensorflow/tfjs-core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { activated, composed, isKnownActivation } from './compose.ts';
+import type { Run } from './compose.ts';
 import { input } from './kernel.ts';
 import type { KernelCall, NativeKernel } from './kernel.ts';
 
@@ -61,53 +63,19 @@ function multiply(call: KernelCall, bias: TensorInfo | null): TensorInfo | null 
   return call.backend.execute('BatchMatMul', inputs, output, numbers);
 }
 
-/** The kernels that follow a product, by the name that tfjs has for the activation. */
-const activations: Readonly<Record<string, string>> = {
-  elu: 'Elu',
-  leakyrelu: 'LeakyRelu',
-  prelu: 'Prelu',
-  relu: 'Relu',
-  relu6: 'Relu6',
-  sigmoid: 'Sigmoid',
-};
-
 function fused(call: KernelCall): TensorInfo | null {
+  if (!isKnownActivation(call.attrs)) return null;
   const bias = call.inputs['bias'];
-  const activation = call.attrs['activation'] as string | undefined;
-  const next = activation === undefined ? undefined : activations[activation];
-  const last = activation === undefined || activation === 'linear';
-  if (!last && next === undefined) return null;
   const n = lastTwo(input(call, 'b'), call.attrs['transposeB'] === true)[1];
   const byColumn =
     bias !== undefined && bias.shape.at(-1) === n && tf.util.sizeFromShape(bias.shape) === n;
-  let y = multiply(call, byColumn ? bias : null);
+  const y = multiply(call, byColumn ? bias : null);
   if (y === null) return null;
-  if (bias !== undefined && !byColumn) y = followedBy('Add', call, y, { a: y, b: bias });
-  if (last) return y;
-  const alpha = call.inputs['preluActivationWeights'];
-  const inputs = next === 'Prelu' && alpha !== undefined ? { x: y, alpha } : { x: y };
-  return followedBy(next as string, call, y, inputs, { alpha: call.attrs['leakyreluAlpha'] });
-}
-
-/** Runs another kernel of this backend on an intermediate result, and drops that. */
-function followedBy(
-  kernelName: string,
-  { backend }: KernelCall,
-  intermediate: TensorInfo,
-  inputs: Readonly<Record<string, TensorInfo>>,
-  attrs: Readonly<Record<string, unknown>> = {},
-): TensorInfo {
-  const kernel = tf.getKernel(kernelName, tf.getBackend());
-  try {
-    const result = kernel.kernelFunc({
-      inputs,
-      attrs: attrs as tf.NamedAttrMap,
-      backend,
-    });
-    return result as TensorInfo;
-  } finally {
-    backend.disposeData(intermediate.dataId);
-  }
+  const finish = (run: Run): TensorInfo => {
+    const whole = bias === undefined || byColumn ? y : run('Add', { a: y, b: bias });
+    return activated(run, whole, call.attrs, call.inputs['preluActivationWeights']);
+  };
+  return composed(call.backend, finish, y);
 }
 
 export const batchMatmulKernels: readonly NativeKernel[] = [

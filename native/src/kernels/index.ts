@@ -13,6 +13,7 @@ import { concatKernels } from './concat.ts';
 import { cumulateKernels } from './cumulate.ts';
 import { diffuseKernels } from './diffuse.ts';
 import { dropPathKernels } from './drop-path.ts';
+import { einsumKernels } from './einsum.ts';
 import { fillKernels } from './fill.ts';
 import { gatherKernels } from './gather.ts';
 import { gatherNdKernels } from './gather-nd.ts';
@@ -52,6 +53,7 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...cumulateKernels,
   ...diffuseKernels,
   ...dropPathKernels,
+  ...einsumKernels,
   ...fillKernels,
   ...gatherKernels,
   ...gatherNdKernels,

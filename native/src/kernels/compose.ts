@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels that are made of other kernels of the backend.
+import * as tf from '@tensorflow/tfjs-core';
+import type { NamedAttrMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type { NativeBackend } from '../backend.ts';
+
+/** Runs a kernel of one output by its name. */
+export type Run = (
+  kernelName: string,
+  inputs: Readonly<Record<string, TensorInfo>>,
+  attrs?: Readonly<Record<string, unknown>>,
+) => TensorInfo;
+
+/**
+ * The result of `f`, which has to be `own` or to come from `run`; the others of these are dropped, after an error too.
+ *
+ * @param own a tensor that `f` takes over.
+ */
+export function composed(
+  backend: NativeBackend,
+  f: (run: Run) => TensorInfo,
+  own?: TensorInfo,
+): TensorInfo {
+  const made: TensorInfo[] = own === undefined ? [] : [own];
+  let result: TensorInfo | undefined;
+  const run: Run = (kernelName, inputs, attrs = {}) => {
+    const { kernelFunc } = tf.getKernel(kernelName, tf.getBackend());
+    const output = kernelFunc({ inputs, attrs: attrs as NamedAttrMap, backend }) as TensorInfo;
+    made.push(output);
+    return output;
+  };
+  try {
+    result = f(run);
+    return result;
+  } finally {
+    for (const tensor of made) if (tensor !== result) backend.disposeData(tensor.dataId);
+  }
+}
+
+/** The kernels that follow a product or a convolution, by the name that tfjs has for the activation. */
+const activations: Readonly<Record<string, string>> = {
+  elu: 'Elu',
+  leakyrelu: 'LeakyRelu',
+  prelu: 'Prelu',
+  relu: 'Relu',
+  relu6: 'Relu6',
+  sigmoid: 'Sigmoid',
+};
+
+/** Whether `activated` knows the activation that a fused kernel was asked for. */
+export function isKnownActivation(attrs: NamedAttrMap): boolean {
+  const name = attrs['activation'] as string | undefined;
+  return name === undefined || name === 'linear' || name in activations;
+}
+
+/** The activation of a fused kernel; `alpha` is that of PReLU, as wide as y. */
+export function activated(
+  run: Run,
+  y: TensorInfo,
+  attrs: NamedAttrMap,
+  alpha: TensorInfo | undefined,
+): TensorInfo {
+  const name = attrs['activation'] as string | undefined;
+  const next = name === undefined ? undefined : activations[name];
+  if (next === undefined) return y;
+  const inputs = next === 'Prelu' && alpha !== undefined ? { x: y, alpha } : { x: y };
+  return run(next, inputs, { alpha: attrs['leakyreluAlpha'] });
+}
