@@ -4,33 +4,24 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
+#include "core/aligned-memory.h"
 #include "dm/buffer.h"
 
 namespace dm {
 
 namespace {
 
+#if defined(DM_GUARD_PAGES)
+// A block for each buffer, no larger than it, and never used again.
+constexpr std::size_t kSmallest = std::size_t{1} << 52;
+constexpr bool kReuse = false;
+#else
 constexpr std::size_t kSmallest = 512;
-constexpr std::size_t kLeastLimit = std::size_t{64} << 20;
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
-constexpr std::size_t kLargest = std::size_t{1} << 52;
-
-void* system_allocate(std::size_t bytes) {
-  const bool huge = bytes >= 2 * kHugePage;
-  void* block = nullptr;
-  if (posix_memalign(&block, huge ? kHugePage : kAlignment, bytes) != 0) return nullptr;
-#if defined(__linux__)
-  // Fewer page faults and table misses; advice only.
-  if (huge) madvise(block, bytes, MADV_HUGEPAGE);
+constexpr bool kReuse = true;
 #endif
-  return block;
-}
+constexpr std::size_t kLeastLimit = std::size_t{64} << 20;
+constexpr std::size_t kLargest = std::size_t{1} << 52;
 
 }  // namespace
 
@@ -64,10 +55,10 @@ void* BufferPool::allocate(std::size_t bytes) {
     const std::size_t limit = std::max(kLeastLimit, statistics_.peak + statistics_.peak / 4);
     const std::size_t taken = statistics_.in_use + size;
     shrink_to(limit > taken ? limit - taken : 0);
-    block = system_allocate(size);
+    block = aligned_allocate(size);
     if (block == nullptr) {
       shrink_to(0);
-      block = system_allocate(size);
+      block = aligned_allocate(size);
     }
     if (block == nullptr) return nullptr;
   }
@@ -83,6 +74,7 @@ void BufferPool::release(void* block, std::size_t bytes) {
   statistics_.in_use -= size;
   classes_[size].blocks.push_back(block);
   statistics_.pooled += size;
+  if (!kReuse) shrink_to(0);
 }
 
 void BufferPool::trim() {
@@ -111,7 +103,7 @@ void BufferPool::shrink_to(std::size_t pooled_bytes) {
     if (oldest == classes_.end()) return;
     auto& [size, size_class] = *oldest;
     while (!size_class.blocks.empty() && statistics_.pooled > pooled_bytes) {
-      std::free(size_class.blocks.back());
+      aligned_free(size_class.blocks.back(), size);
       size_class.blocks.pop_back();
       statistics_.pooled -= size;
     }

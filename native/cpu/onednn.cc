@@ -39,6 +39,9 @@ void cap_isa() {
 const dnnl::engine& onednn_engine() {
   static const dnnl::engine& engine = *[] {
     cap_isa();
+    // Its own cache of primitives hands out wrong ones when several threads make primitives at once
+    // (2.6.3, as packaged by Debian 12: tests/onednn-test.cc), and ours is in front of it anyway.
+    dnnl::set_primitive_cache_capacity(0);
     return new dnnl::engine(dnnl::engine::kind::cpu, 0);
   }();
   return engine;

@@ -5,12 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <new>
 
+#include "core/aligned-memory.h"
 #include "core/thread-pool.h"
-#include "dm/buffer.h"
 
 namespace dm::cpu {
 
@@ -25,21 +24,27 @@ class ThreadScratch {
   /// Valid until the next call. Throws std::bad_alloc.
   std::byte* bytes(std::size_t count) {
     if (count > size_) {
-      data_.reset();
-      size_ = 0;
-      data_.reset(static_cast<std::byte*>(::operator new(count, std::align_val_t{kAlignment})));
+      release();
+      data_ = static_cast<std::byte*>(aligned_allocate(count));
+      if (data_ == nullptr) throw std::bad_alloc();
       size_ = count;
     }
-    return data_.get();
+    return data_;
   }
 
+  ThreadScratch() = default;
+  ~ThreadScratch() { release(); }
+  ThreadScratch(const ThreadScratch&) = delete;
+  ThreadScratch& operator=(const ThreadScratch&) = delete;
+
  private:
-  struct Release {
-    void operator()(std::byte* data) const {
-      ::operator delete(data, std::align_val_t{kAlignment});
-    }
-  };
-  std::unique_ptr<std::byte, Release> data_;
+  void release() {
+    aligned_free(data_, size_);
+    data_ = nullptr;
+    size_ = 0;
+  }
+
+  std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run build:native`: configures and builds native/build/Release/diffmavil.node with cmake-js.
-// `--sanitize address,undefined` builds native/build-sanitize instead, with the C++ tests of CI's flags.
+// `--sanitize address,undefined` builds native/build-sanitize instead, with the C++ tests of CI's flags; `--guard` builds
+// native/build-guard, where every buffer ends at a page that nobody may touch.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
@@ -16,15 +17,21 @@ const folder = dirname(dirname(fileURLToPath(import.meta.url)));
  *
  * @returns the sentence that says what is wrong, or null when the addon is there.
  */
-export function buildNative({ sanitize = '', werror = false, stdio = 'inherit' } = {}) {
+export function buildNative({
+  sanitize = '',
+  guard = false,
+  werror = false,
+  stdio = 'inherit',
+} = {}) {
   const missing = missingPackages();
   if (missing.length > 0) {
     return `build:native: expected cmake, a C++20 compiler and oneDNN, got no ${missing.join(', ')}. Try: apt-get install ${missing.join(' ')}`;
   }
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
-  const out = join(folder, sanitize === '' ? 'build' : 'build-sanitize');
+  const out = join(folder, guard ? 'build-guard' : sanitize === '' ? 'build' : 'build-sanitize');
   const options = [
     `--CDDIFFMAVIL_SANITIZE=${sanitize}`,
+    `--CDDIFFMAVIL_GUARD_PAGES=${guard ? 'ON' : 'OFF'}`,
     `--CDDIFFMAVIL_WERROR=${werror ? 'ON' : 'OFF'}`,
   ];
   const env = { CMAKE_BUILD_PARALLEL_LEVEL: String(availableParallelism()), ...process.env };
@@ -42,6 +49,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: {
       sanitize: { type: 'string', default: '' },
+      guard: { type: 'boolean', default: false },
       werror: { type: 'boolean', default: false },
     },
   });
