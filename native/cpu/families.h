@@ -17,8 +17,10 @@
   X(broadcast_to)          \
   X(cast)                  \
   X(concat)                \
+  X(conv)                  \
   X(copy)                  \
   X(cumulate)              \
+  X(depthwise_conv)        \
   X(diffuse)               \
   X(drop_path)             \
   X(fill)                  \

@@ -76,6 +76,14 @@ export class Fuzz {
     return { values, shape, dtype: 'float32' };
   }
 
+  /** float32 in -1..1, so that sums lose little; `wild` of them NaN or infinite. */
+  plain(shape: readonly number[], wild = 0): Data {
+    const values = Float32Array.from({ length: sizeOf(shape) }, () =>
+      this.#draw() < wild ? this.pick([Number.NaN, Infinity, -Infinity]) : 2 * this.#draw() - 1,
+    );
+    return { values, shape, dtype: 'float32' };
+  }
+
   ints(shape: readonly number[], most = 20): Data {
     const values = Int32Array.from({ length: sizeOf(shape) }, () => this.integer(-most, most));
     return { values, shape, dtype: 'int32' };

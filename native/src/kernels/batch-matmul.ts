@@ -4,7 +4,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { activated, composed, isKnownActivation } from './compose.ts';
-import type { Run } from './compose.ts';
 import { input } from './kernel.ts';
 import type { KernelCall, NativeKernel } from './kernel.ts';
 
@@ -71,11 +70,11 @@ function fused(call: KernelCall): TensorInfo | null {
     bias !== undefined && bias.shape.at(-1) === n && tf.util.sizeFromShape(bias.shape) === n;
   const y = multiply(call, byColumn ? bias : null);
   if (y === null) return null;
-  const finish = (run: Run): TensorInfo => {
-    const whole = bias === undefined || byColumn ? y : run('Add', { a: y, b: bias });
+  return composed(call.backend, (run, own) => {
+    const product = own(y);
+    const whole = bias === undefined || byColumn ? product : run('Add', { a: product, b: bias });
     return activated(run, whole, call.attrs, call.inputs['preluActivationWeights']);
-  };
-  return composed(call.backend, finish, y);
+  });
 }
 
 export const batchMatmulKernels: readonly NativeKernel[] = [

@@ -11,26 +11,26 @@ export type Run = (
   attrs?: Readonly<Record<string, unknown>>,
 ) => TensorInfo;
 
-/**
- * The result of `f`, which has to be `own` or to come from `run`; the others of these are dropped, after an error too.
- *
- * @param own a tensor that `f` takes over.
- */
+/** Hands a tensor over, to be dropped with the others. */
+export type Own = (x: TensorInfo) => TensorInfo;
+
+/** The result of `f`, which has to come from `run` or `own`; everything else that did is dropped, after an error too. */
 export function composed(
   backend: NativeBackend,
-  f: (run: Run) => TensorInfo,
-  own?: TensorInfo,
+  f: (run: Run, own: Own) => TensorInfo,
 ): TensorInfo {
-  const made: TensorInfo[] = own === undefined ? [] : [own];
+  const made: TensorInfo[] = [];
   let result: TensorInfo | undefined;
+  const own: Own = (x) => {
+    made.push(x);
+    return x;
+  };
   const run: Run = (kernelName, inputs, attrs = {}) => {
     const { kernelFunc } = tf.getKernel(kernelName, tf.getBackend());
-    const output = kernelFunc({ inputs, attrs: attrs as NamedAttrMap, backend }) as TensorInfo;
-    made.push(output);
-    return output;
+    return own(kernelFunc({ inputs, attrs: attrs as NamedAttrMap, backend }) as TensorInfo);
   };
   try {
-    result = f(run);
+    result = f(run, own);
     return result;
   } finally {
     for (const tensor of made) if (tensor !== result) backend.disposeData(tensor.dataId);

@@ -10,6 +10,7 @@ import { binaryKernels } from './binary.ts';
 import { broadcastToKernels } from './broadcast-to.ts';
 import { castKernels } from './cast.ts';
 import { concatKernels } from './concat.ts';
+import { convKernels } from './conv.ts';
 import { cumulateKernels } from './cumulate.ts';
 import { diffuseKernels } from './diffuse.ts';
 import { dropPathKernels } from './drop-path.ts';
@@ -50,6 +51,7 @@ export const nativeKernels: readonly NativeKernel[] = [
   ...broadcastToKernels,
   ...castKernels,
   ...concatKernels,
+  ...convKernels,
   ...cumulateKernels,
   ...diffuseKernels,
   ...dropPathKernels,
