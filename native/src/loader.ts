@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds and loads the addon. Nothing is downloaded or built here, and nothing is loaded before it is asked for.
 //
-// Order: DIFFMAVIL_NATIVE=off (none); DIFFMAVIL_NATIVE_PATH (that file or an error); a local build; the user's build cache, whose
-// manifest is checked first because a truncated file would end the process; the package of the platform.
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+// Order: DIFFMAVIL_NATIVE=off (none); DIFFMAVIL_NATIVE_PATH (that file or an error); a local build; the user's build cache
+// (`diffmavil-native build`), whose manifest is checked first; the package of the platform.
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { DeviceError } from '@diffmavil/core';
 import type { Addon } from './binding.ts';
+import { addonFile, cacheFolder, cachedProblem } from './cache.ts';
+import { abi, packageFolder, platformName, version } from './platform.ts';
 
-/** The meaning of the addon's exports; equals `kAbi` of native/addon/addon.cc. */
-const abi = 1;
 const require = createRequire(import.meta.url);
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** One place that was looked at, and what was found. */
-export interface LoadAttempt {
+/** A place to look at: a file, or the name of a package. */
+export interface AddonPlace {
   readonly source: 'DIFFMAVIL_NATIVE_PATH' | 'local build' | 'cache' | 'package';
   readonly place: string;
+}
+
+/** One place that was looked at, and what was found. */
+export interface LoadAttempt extends AddonPlace {
   readonly problem: string;
 }
 
@@ -51,50 +51,62 @@ export function loadAddon(): Addon {
   return result.addon;
 }
 
-/** `linux-x64`, `linux-x64-musl`, `darwin-arm64`, … */
-export function platformName(): string {
-  const name = `${process.platform}-${process.arch}`;
-  return process.platform === 'linux' && !usesGlibc() ? `${name}-musl` : name;
-}
-
-/** The search itself, under the given environment; not remembered. */
-export function searchAddon(environment: NodeJS.ProcessEnv): LoadResult {
+/** The search itself, under the given environment; not remembered. @param folder The package, for its local build. */
+export function searchAddon(environment: NodeJS.ProcessEnv, folder?: string): LoadResult {
   const attempts: LoadAttempt[] = [];
-  if (environment['DIFFMAVIL_NATIVE'] === 'off') return { addon: null, place: null, attempts };
-  const forced = environment['DIFFMAVIL_NATIVE_PATH'];
-  const places: [LoadAttempt['source'], string][] =
-    forced === undefined || forced === ''
-      ? [
-          ['local build', join(root, 'build', 'Release', 'diffmavil.node')],
-          ['cache', join(cacheFolder(environment), 'diffmavil.node')],
-          ['package', `@diffmavil/native-${platformName()}`],
-        ]
-      : [['DIFFMAVIL_NATIVE_PATH', forced]];
-  for (const [source, place] of places) {
-    const outcome = tryLoad(source, place);
+  for (const { source, place } of addonPlaces(environment, folder)) {
+    const outcome = tryLoad({ source, place });
     if (typeof outcome !== 'string') return { addon: outcome, place, attempts };
     attempts.push({ source, place, problem: outcome });
   }
   return { addon: null, place: null, attempts };
 }
 
+/** The places to look at, in order; none with DIFFMAVIL_NATIVE=off. */
+export function addonPlaces(
+  environment: NodeJS.ProcessEnv,
+  folder: string = packageFolder,
+): AddonPlace[] {
+  if (environment['DIFFMAVIL_NATIVE'] === 'off') return [];
+  const forced = environment['DIFFMAVIL_NATIVE_PATH'] ?? '';
+  if (forced !== '') return [{ source: 'DIFFMAVIL_NATIVE_PATH', place: forced }];
+  return [
+    { source: 'local build', place: join(folder, 'build', 'Release', addonFile) },
+    { source: 'cache', place: join(cacheFolder(environment), addonFile) },
+    { source: 'package', place: `@diffmavil/native-${platformName()}` },
+  ];
+}
+
 /** The addon, or what is wrong with this place. */
-function tryLoad(source: LoadAttempt['source'], place: string): Addon | string {
-  if (source !== 'package' && !existsSync(place)) return 'not found';
-  if (source === 'cache') {
-    const problem = checkManifest(place);
-    if (problem !== null) return problem;
-  }
+function tryLoad(place: AddonPlace): Addon | string {
+  const problem = problemBeforeLoading(place);
+  if (problem !== null) return problem;
   let addon: Partial<Addon>;
   try {
-    addon = (source === 'package' ? requirePlatformPackage(place) : require(place)) as Addon;
+    addon = (
+      place.source === 'package' ? requirePlatformPackage(place.place) : require(place.place)
+    ) as Addon;
   } catch (error) {
-    return describe(error);
+    return describeLoadError(error);
   }
-  const { version } = require('../package.json') as { version: string };
+  return mismatch(addon) ?? (addon as Addon);
+}
+
+/** What can be known to be wrong without loading the file. */
+export function problemBeforeLoading({ source, place }: AddonPlace): string | null {
+  if (source === 'package') return null;
+  if (!existsSync(place)) return 'not found';
+  return source === 'cache' ? cachedProblem(place) : null;
+}
+
+/** Whether what was loaded is of another interface or version. */
+export function mismatch(addon: {
+  readonly abi?: unknown;
+  readonly version?: unknown;
+}): string | null {
   if (addon.abi !== abi) return `expected interface ${abi}, got ${String(addon.abi)}`;
   if (addon.version !== version) return `expected version ${version}, got ${String(addon.version)}`;
-  return addon as Addon;
+  return null;
 }
 
 /** Literal names, so that bundlers see them. */
@@ -111,32 +123,8 @@ function requirePlatformPackage(name: string): unknown {
   }
 }
 
-function cacheFolder(environment: NodeJS.ProcessEnv): string {
-  const { version } = require('../package.json') as { version: string };
-  const base = environment['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  return join(base, 'diffmavil', `native-${version}-napi9-${platformName()}`);
-}
-
-/** What is wrong with a cached file, or null. */
-function checkManifest(place: string): string | null {
-  try {
-    const text = readFileSync(join(dirname(place), 'manifest.json'), 'utf8');
-    const manifest = JSON.parse(text) as { sha256?: string };
-    const sha256 = createHash('sha256').update(readFileSync(place)).digest('hex');
-    return manifest.sha256 === sha256 ? null : 'damaged: its checksum is not that of manifest.json';
-  } catch (error) {
-    return `no valid manifest.json: ${describe(error)}`;
-  }
-}
-
-function usesGlibc(): boolean {
-  const report = process.report as typeof process.report & { excludeNetwork: boolean };
-  report.excludeNetwork = true; // resolving addresses can stall
-  const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } };
-  return header.glibcVersionRuntime !== undefined;
-}
-
-function describe(error: unknown): string {
+/** The first line of what Node says, with its code, and what to do where Node does not say it. */
+export function describeLoadError(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   const line = (message ?? String(error)).split('\n')[0] ?? '';
   if (code === 'ERR_DLOPEN_DISABLED')
@@ -155,8 +143,8 @@ export function explainAttempts(attempts: readonly LoadAttempt[]): string {
     lines.push(`  ${source.padEnd(12)} ${place}: ${problem}`);
   }
   lines.push(
-    'Try: npm install --include=optional @diffmavil/native, or in a checkout npm run build:native ' +
-      '(cmake, a C++20 compiler, oneDNN), or another tfjs backend',
+    'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build ' +
+      '(cmake, a C++20 compiler, oneDNN; in a checkout npm run build:native), or another tfjs backend',
   );
   return lines.join('\n');
 }
