@@ -159,7 +159,7 @@ describe.skipIf(noTools)(`what stops a build${toolsNote}`, () => {
   it('is a full disk, as the compiler or the file system says it', async () => {
     const PATH = failing('cmake', 'fatal error: error writing to x.o: No space left on device');
     const sentence =
-      'build: expected enough room for about 50 MB, got a full disk. Try: XDG_CACHE_HOME=<another folder>';
+      'build: expected enough room for about 20 MB, got a full disk. Try: XDG_CACHE_HOME=<another folder>';
     expect(await failure({ environment: { ...options.environment, PATH } })).toBe(sentence);
   });
 

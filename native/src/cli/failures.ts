@@ -11,7 +11,7 @@ interface Cause {
 const causes: readonly Cause[] = [
   {
     pattern: /No space left on device/,
-    sentence: 'enough room for about 50 MB, got a full disk. Try: XDG_CACHE_HOME=<another folder>',
+    sentence: 'enough room for about 20 MB, got a full disk. Try: XDG_CACHE_HOME=<another folder>',
   },
   {
     pattern: /CMake (\d+\.\d+)\S* or higher is required\.\s+You are running version (\S+)/,
