@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { addonFile, cacheFolder, cacheRoot, writeManifest } from './cache.ts';
 import { explainAttempts, findAddon, searchAddon } from './loader.ts';
@@ -43,6 +43,18 @@ describe('the search for the addon', () => {
     expect(explainAttempts(result.attempts)).toContain(
       `\n  DIFFMAVIL_NATIVE_PATH ${place}: not found\n`,
     );
+  });
+
+  it('takes a relative DIFFMAVIL_NATIVE_PATH from the current folder', () => {
+    writeFileSync(join(folder, 'other.cjs'), 'module.exports = { abi: 7 };');
+    const place = relative(process.cwd(), join(folder, 'other.cjs'));
+    expect(searchAddon({ DIFFMAVIL_NATIVE_PATH: place }).attempts).toEqual([
+      {
+        source: 'DIFFMAVIL_NATIVE_PATH',
+        place: join(folder, 'other.cjs'),
+        problem: 'expected interface 1, got 7',
+      },
+    ]);
   });
 
   it('says what is wrong with a file that does not load', () => {

@@ -5,7 +5,7 @@
 // (`diffmavil-native build`), whose manifest is checked first; the package of the platform.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { DeviceError } from '@diffmavil/core';
 import type { Addon } from './binding.ts';
 import { addonFile, cacheFolder, cachedProblem } from './cache.ts';
@@ -69,7 +69,7 @@ export function addonPlaces(
 ): AddonPlace[] {
   if (environment['DIFFMAVIL_NATIVE'] === 'off') return [];
   const forced = environment['DIFFMAVIL_NATIVE_PATH'] ?? '';
-  if (forced !== '') return [{ source: 'DIFFMAVIL_NATIVE_PATH', place: forced }];
+  if (forced !== '') return [{ source: 'DIFFMAVIL_NATIVE_PATH', place: resolve(forced) }];
   return [
     { source: 'local build', place: join(folder, 'build', 'Release', addonFile) },
     { source: 'cache', place: join(cacheFolder(environment), addonFile) },
