@@ -49,10 +49,14 @@ function reduction(
 }
 
 /** x repeated to a shape of the same rank, divided by a number. */
-function broadcastTo(x: Tensor, shape: readonly number[], divisor: number): Tensor {
+export function broadcastTo(x: Tensor, shape: readonly number[], divisor = 1): Tensor {
   if (hasKernel('DmBroadcastTo'))
     return run('DmBroadcastTo', { x }, { shape: [...shape], divisor });
-  const repeated = tf.broadcastTo(x, [...shape]);
+  // Not tf.broadcastTo, which leaves axes alone that become empty.
+  const repeated = tf.tile(
+    x,
+    shape.map((length, axis) => (x.shape[axis] === length ? 1 : length)),
+  );
   return divisor === 1 ? repeated : tf.div(repeated, divisor);
 }
 

@@ -3,6 +3,7 @@
 // that only this operand has and the result lacks. For all backends that have the kernel Einsum.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
+import { broadcastTo } from '../gradients.ts';
 
 /** Registers the gradient; again is harmless. */
 export function registerEinsumGradient(): void {
@@ -42,7 +43,7 @@ function gradient(dy: Operand, own: Operand, other: Operand | undefined): Tensor
     .map((label, i) => (reached.includes(label) ? own.x.shape[i]! : 1));
   const part =
     other === undefined ? einsum(`${dy.labels}->${reached}`, dy.x) : pair(dy, own, other);
-  return tf.broadcastTo(tf.reshape(part, shape), own.x.shape);
+  return broadcastTo(tf.reshape(part, shape), own.x.shape);
 }
 
 /** dy times the other operand, which is summed first over what neither dy nor the own operand has. */

@@ -81,6 +81,21 @@ describe.skipIf(noAddon)(`einsum${skipNote}`, () => {
     },
   );
 
+  it('has gradients for tensors of no elements', async () => {
+    for (const backend of ['diffmavil-cpu', 'cpu']) {
+      await tf.setBackend(backend);
+      const shapes = tf.tidy(() =>
+        tf
+          .grads((a, b) => tf.add(einsum('ab->b', a), einsum('bc,c->b', b, tf.zeros([0]))))([
+            tf.zeros([0, 3]),
+            tf.zeros([3, 0]),
+          ])
+          .map(({ shape }) => shape),
+      );
+      expect(shapes).toEqual([[0, 3], [3, 0]]); // prettier-ignore
+    }
+  });
+
   it('is a matrix product, to its gradients', () => {
     const x = [draw([2, 17, 40], 'a'), draw([2, 40, 33], 'b')];
     const [got, expected] = [
