@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The native addon: built when its sources are newer than it, with its Debian packages installed first where that needs no password.
+// The native addon and its C++ tests: built when their sources are newer, with its Debian packages installed first where that needs no password.
 // Everything works without it, slower, so what stands in the way is one line and never an end.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,12 @@ export async function buildAddon() {
 
 function isFresh() {
   const built = statSync(addon, { throwIfNoEntry: false })?.mtimeMs;
-  return built !== undefined && sources.every((name) => newest(join(folder, name)) <= built);
+  const fresh = (name, than) => newest(join(folder, name)) <= than;
+  return (
+    built !== undefined &&
+    sources.every((name) => fresh(name, built)) &&
+    fresh('tests', newest(join(folder, 'build/tests')))
+  );
 }
 
 /** Time of the newest file of a folder, or of the file. */

@@ -3,6 +3,7 @@
 // `--sanitize address,undefined` builds native/build-sanitize instead, with the C++ tests of CI's flags; `--guard` builds
 // native/build-guard, where every buffer ends at a page that nobody may touch.
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -33,6 +34,8 @@ export function buildNative({
     `--CDDIFFMAVIL_SANITIZE=${sanitize}`,
     `--CDDIFFMAVIL_GUARD_PAGES=${guard ? 'ON' : 'OFF'}`,
     `--CDDIFFMAVIL_WERROR=${werror ? 'ON' : 'OFF'}`,
+    // A published package has none.
+    `--CDDIFFMAVIL_TESTS=${existsSync(join(folder, 'tests')) ? 'ON' : 'OFF'}`,
   ];
   const env = { CMAKE_BUILD_PARALLEL_LEVEL: String(availableParallelism()), ...process.env };
   const run = (verb, ...more) => {

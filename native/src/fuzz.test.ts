@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every native kernel against a reference on tfjs's cpu backend, over the seeded cases of test-fuzz/.
 import * as tf from '@tensorflow/tfjs-core';
+import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { delegableKernels } from './delegate.ts';
 import { nativeKernels } from './kernels/index.ts';
 import { backendName } from './register.ts';
 import { checkCase } from './test-fuzz/case.ts';
@@ -13,6 +15,23 @@ describe('the table of fuzz cases', () => {
   it('names every native kernel, and no other', () => {
     const names = nativeKernels.map(({ name }) => name).toSorted();
     expect(Object.keys(fuzzTable).toSorted()).toEqual(names);
+  });
+});
+
+describe('the list of kernels in the README', () => {
+  it('is that of the kernels that are registered', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+    const [, section = ''] = readme.split('## Kernels\n');
+    const [ours, ops, handed] = section
+      .split(':\n\n')
+      .slice(1)
+      .map((text) => (text.split('\n\n')[0] ?? '').replaceAll('`', '').split(/,\s+/));
+    const native = nativeKernels.map(({ name }) => name).toSorted();
+    const isOp = (name: string): boolean => name.startsWith('Dm');
+    expect(ours).toEqual(native.filter((name) => !isOp(name)));
+    expect(ops).toEqual(native.filter(isOp));
+    const rest = delegableKernels().map(({ kernelName }) => kernelName);
+    expect(handed).toEqual(rest.filter((name) => !native.includes(name)).toSorted());
   });
 });
 
