@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Patches out of x, and back into its gradient. Every element of the gradient is written by one thread, in the order of the taps.
+// Patches out of x, and back into its gradient. Every element of the gradient is written by one
+// thread, in the order of the taps.
 #include "cpu/conv-plan.h"
 
 #include <algorithm>
@@ -70,7 +71,8 @@ void scatter_line(const ConvPlan& plan, const float* patches, float* line) {
     }
     for (std::int64_t tap = 0; tap < side.taps; ++tap) {
       const std::int64_t place = side.place(window, tap);
-      if (side.holds(place)) kernels.add(patches + tap * channels, line + place * channels, channels);
+      if (side.holds(place))
+        kernels.add(patches + tap * channels, line + place * channels, channels);
     }
   }
 }
@@ -81,9 +83,8 @@ ConvPlan read_conv_plan(Arguments& in, std::size_t first) {
   const auto side = [&in](std::size_t i) {
     const ConvSide result{in.count(i),     in.count(i + 1), in.count(i + 2),
                           in.count(i + 3), in.count(i + 4), in.integer(i + 5)};
-    for (const std::int64_t value :
-         {result.size, result.windows, result.stride, result.taps, result.dilation, result.before,
-          -result.before}) {
+    for (const std::int64_t value : {result.size, result.windows, result.stride, result.taps,
+                                     result.dilation, result.before, -result.before}) {
       if (value > INT32_MAX) in.fail("sides of less than 2^31 elements", std::to_string(value));
     }
     for (const std::int64_t value : {result.stride, result.dilation}) {
@@ -91,8 +92,14 @@ ConvPlan read_conv_plan(Arguments& in, std::size_t first) {
     }
     return result;
   };
-  ConvPlan plan{in.count(first),    in.count(first + 1), in.count(first + 2), side(first + 3),
-                side(first + 9),    side(first + 15),    0,                   0};
+  ConvPlan plan{in.count(first),
+                in.count(first + 1),
+                in.count(first + 2),
+                side(first + 3),
+                side(first + 9),
+                side(first + 15),
+                0,
+                0};
   const auto& [batch, from, to, frames, rows, columns, x_count, y_count] = plan;
   plan.x_count = in.elements({batch, frames.size, rows.size, columns.size, from});
   plan.y_count = in.elements({batch, frames.windows, rows.windows, columns.windows, to});

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The geometry of a convolution of two or three axes, and its patches as rows of a matrix.
 //
-// B clips of D frames of H rows of W columns of C channels, stored in this order; windows are d, h, w along the axes and have taps that
-// read x; two axes are D = d = 1. A patch is what one window reads, [taps of D, of H, of W, C], with zeros beyond the borders; a line is
-// all windows, or all columns, of one row of one frame.
+// B clips of D frames of H rows of W columns of C channels, stored in this order; windows are d, h,
+// w along the axes and have taps that read x; two axes are D = d = 1. A patch is what one window
+// reads, [taps of D, of H, of W, C], with zeros beyond the borders; a line is all windows, or all
+// columns, of one row of one frame.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +28,7 @@ struct ConvSide {
     if (offset < 0 || offset % stride != 0) return -1;
     return offset / stride < windows ? offset / stride : -1;
   }
-  bool copies() const {
-    return taps == 1 && stride == 1 && before == 0 && windows == size;
-  }
+  bool copies() const { return taps == 1 && stride == 1 && before == 0 && windows == size; }
 };
 
 struct ConvPlan {
@@ -48,8 +47,8 @@ struct ConvPlan {
 
 inline constexpr std::size_t kConvNumbers = 21;
 
-/// Reads `[B, C, channels of y, then size, windows, stride, taps, dilation, padding before of frames, the same of rows, the same of
-/// columns]` from number `first` on.
+/// Reads `[B, C, channels of y, then size, windows, stride, taps, dilation, padding before of
+/// frames, the same of rows, the same of columns]` from number `first` on.
 ConvPlan read_conv_plan(Arguments& in, std::size_t first);
 
 /// Where a line is: of windows for lines of y, of elements for lines of x.
@@ -71,7 +70,8 @@ inline ConvLine in_line(const ConvPlan& plan, std::int64_t line) {
 void gather_patches(const ConvPlan& plan, const float* x, std::int64_t first, std::int64_t count,
                     float* patches);
 
-/// dx += patches [lines * w, patch()] of the windows of `lines` lines of y from `first` on, each value at the place it was read from.
+/// dx += patches [lines * w, patch()] of the windows of `lines` lines of y from `first` on, each
+/// value at the place it was read from.
 void scatter_patches(const ConvPlan& plan, const float* patches, std::int64_t first,
                      std::int64_t lines, float* dx);
 

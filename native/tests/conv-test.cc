@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions against the sums of their definition, at sizes of several strips of patches; faults in their numbers.
+// Convolutions against the sums of their definition, at sizes of several strips of patches; faults
+// in their numbers.
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -28,8 +29,8 @@ struct Sizes {
   std::vector<double> numbers() const {
     std::vector<double> all{double(batch), double(from), double(to), 1, 1, 1, 1, 1, 0};
     for (const Side& side : {rows, columns}) {
-      for (const int value : {side.size, side.windows, side.stride, side.taps, side.dilation,
-                              side.before}) {
+      for (const int value :
+           {side.size, side.windows, side.stride, side.taps, side.dilation, side.before}) {
         all.push_back(value);
       }
     }
@@ -118,9 +119,9 @@ TEST("convolves, with a bias, and gives the gradients of x and of the filter") {
       CHECK(run_op("DmConv", {buffer_of(x), buffer_of(filter), buffer_of(bias), buffer_of(got_y)},
                    biased)
                 .ok());
-      CHECK(run_op("DmConvInputGrad", {buffer_of(dy), buffer_of(filter), buffer_of(got_dx)},
-                   numbers)
-                .ok());
+      CHECK(
+          run_op("DmConvInputGrad", {buffer_of(dy), buffer_of(filter), buffer_of(got_dx)}, numbers)
+              .ok());
       CHECK(run_op("DmConvFilterGrad", {buffer_of(x), buffer_of(dy), buffer_of(got_dw)}, numbers)
                 .ok());
       check_close(got_y, y);
@@ -131,6 +132,45 @@ TEST("convolves, with a bias, and gives the gradients of x and of the filter") {
       } else {
         CHECK((first == std::vector<std::vector<float>>{got_y, got_dx, got_dw}));
       }
+    }
+  }
+}
+
+TEST("convolves channel by channel, and gives the gradients") {
+  const std::vector<Sizes> sizes{
+      {2, 3, 3, {7, 4, 2, 3, 1, 1}, {6, 6, 1, 3, 1, 1}},
+      {1, 2, 6, {9, 5, 1, 3, 2, 0}, {40, 40, 1, 4, 1, 2}},
+      {2, 33, 33, {8, 8, 1, 2, 1, 1}, {50, 48, 1, 3, 1, 0}},
+      {1, 600, 600, {4, 4, 1, 3, 1, 1}, {5, 3, 2, 3, 1, 1}},
+      {1, 2, 4, {3, 1, 1, 3, 1, 0}, {2, 6, 1, 1, 1, 2}},
+  };
+  for (const Sizes& s : sizes) {
+    const auto n = std::size_t(s.to);
+    const auto c = std::size_t(s.from);
+    auto x = wave(s.x_count(), 0.7);
+    auto filter = wave(s.filter_count() / c, 1.3);
+    auto dy = wave(s.y_count(), 0.9);
+    std::vector<double> y(s.y_count()), dx(s.x_count()), dw(filter.size());
+    for_each_term(s, [&](std::size_t i, std::size_t j, std::size_t k) {
+      if (j % n / (n / c) != j / n % c) return;
+      const std::size_t own = j / n / c * n + j % n;
+      y[k] += double(x[i]) * double(filter[own]);
+      dx[i] += double(dy[k]) * double(filter[own]);
+      dw[own] += double(dy[k]) * double(x[i]);
+    });
+    for (const int count : {1, 4}) {
+      dm::set_threads(count);
+      std::vector<float> got_y(y.size(), 9), got_dx(dx.size(), 9), got_dw(dw.size(), 9);
+      const auto run = [&](const char* op, std::vector<float>& a, std::vector<float>& b,
+                           std::vector<float>& out) {
+        return run_op(op, {buffer_of(a), buffer_of(b), buffer_of(out)}, s.numbers()).ok();
+      };
+      CHECK(run("DmDepthwiseConv", x, filter, got_y));
+      CHECK(run("DmDepthwiseConvInputGrad", dy, filter, got_dx));
+      CHECK(run("DmDepthwiseConvFilterGrad", x, dy, got_dw));
+      check_close(got_y, y);
+      check_close(got_dx, dx);
+      check_close(got_dw, dw);
     }
   }
 }

@@ -83,9 +83,8 @@ TEST("keeps nothing of a value that could not be made") {
 TEST("may be asked while it makes a value") {
   Cache cache(4);
   Maker maker;
-  const auto outer = cache.get(1, [&] {
-    return std::make_shared<const std::string>(*maker.get(cache, 2) + ", then 1");
-  });
+  const auto outer = cache.get(
+      1, [&] { return std::make_shared<const std::string>(*maker.get(cache, 2) + ", then 1"); });
   CHECK_EQUAL(*outer, "value 2, then 1");
   CHECK_EQUAL(cache.size(), 2u);
 }
