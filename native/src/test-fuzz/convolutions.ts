@@ -62,8 +62,8 @@ const big: Case[] = [
   {
     // Two strips of patches.
     x: [2, 40, 41, 48],
-    filter: [3, 3, 48, 5],
-    y: [2, 40, 41, 5],
+    filter: [3, 3, 48, 2],
+    y: [2, 40, 41, 2],
     attrs: { strides: [1, 1], dilations: [1, 1], pad: 'same', dataFormat: 'NHWC' },
   },
   {

@@ -57,7 +57,7 @@ export class Fuzz {
 
   /** float32 of either sign and many magnitudes, `specials` of them from the list above. */
   floats(shape: readonly number[], specials = 0.1, scale = 8): Data {
-    const values = Float32Array.from({ length: sizeOf(shape) }, () => {
+    const values = filled(new Float32Array(sizeOf(shape)), () => {
       if (this.#draw() < specials) return this.pick(special);
       const wide = this.#draw() < 0.1 ? 10 ** this.integer(-30, 30) : scale;
       return (2 * this.#draw() - 1) * wide;
@@ -67,25 +67,25 @@ export class Fuzz {
 
   /** float32 in -1..1, so that sums lose little; `wild` of them NaN or infinite. */
   plain(shape: readonly number[], wild = 0): Data {
-    const values = Float32Array.from({ length: sizeOf(shape) }, () =>
+    const values = filled(new Float32Array(sizeOf(shape)), () =>
       this.#draw() < wild ? this.pick([Number.NaN, Infinity, -Infinity]) : 2 * this.#draw() - 1,
     );
     return { values, shape, dtype: 'float32' };
   }
 
   ints(shape: readonly number[], most = 20): Data {
-    const values = Int32Array.from({ length: sizeOf(shape) }, () => this.integer(-most, most));
+    const values = filled(new Int32Array(sizeOf(shape)), () => this.integer(-most, most));
     return { values, shape, dtype: 'int32' };
   }
 
   /** int32 in 0..length-1. */
   indices(shape: readonly number[], length: number): Data {
-    const values = Int32Array.from({ length: sizeOf(shape) }, () => this.integer(0, length - 1));
+    const values = filled(new Int32Array(sizeOf(shape)), () => this.integer(0, length - 1));
     return { values, shape, dtype: 'int32' };
   }
 
   bools(shape: readonly number[]): Data {
-    const values = Uint8Array.from({ length: sizeOf(shape) }, () => this.integer(0, 1));
+    const values = filled(new Uint8Array(sizeOf(shape)), () => this.integer(0, 1));
     return { values, shape, dtype: 'bool' };
   }
 
@@ -113,6 +113,14 @@ export class Fuzz {
       [shape, shape],
     ]);
   }
+}
+
+/** Drawn values, of which a long array repeats the first few thousand: a prime number, so that no two rows are equal. */
+function filled<T extends Values>(values: T, draw: () => number): T {
+  const drawn = Math.min(values.length, 5003);
+  for (let i = 0; i < drawn; i++) values[i] = draw();
+  for (let i = drawn; i < values.length; i++) values[i] = values[i - drawn]!;
+  return values;
 }
 
 export function sizeOf(shape: readonly number[]): number {
