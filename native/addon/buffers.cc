@@ -24,7 +24,6 @@ void account(napi_env env, std::int64_t bytes) {
 void release_block(napi_env env, Buffer& buffer) {
   if (buffer.freed) return;
   buffer.freed = true;
-  buffer.packed.reset();
   BufferPool::instance().release(buffer.data, buffer.bytes);
   account(env, -static_cast<std::int64_t>(buffer.bytes));
   buffer.data = nullptr;
@@ -131,7 +130,6 @@ napi_value write(napi_env env, napi_callback_info info) {
   void* array = nullptr;
   Buffer* buffer = transfer(env, info, "write", &array);
   if (buffer == nullptr) return nullptr;
-  buffer->packed.reset();
   if (buffer->bytes > 0) std::memcpy(buffer->data, array, buffer->bytes);
   return nullptr;
 }

@@ -94,8 +94,7 @@ std::int64_t Arguments::elements(std::initializer_list<std::int64_t> sizes) {
   return ok() && !empty ? result : 0;
 }
 
-void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes,
-                       Access access) {
+void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes) {
   if (!ok()) return nullptr;
   if (index >= arguments_.buffer_count) {
     fail("a buffer " + std::to_string(index), std::to_string(arguments_.buffer_count) + " buffers");
@@ -109,9 +108,7 @@ void* Arguments::bytes(std::size_t index, std::int64_t elements, std::size_t ele
              " elements of " + std::to_string(element_bytes) + " bytes",
          std::to_string(buffer.bytes) + " bytes");
   }
-  if (!ok()) return nullptr;
-  if (access == Access::kWrite) buffer.packed.reset();
-  return buffer.data;
+  return ok() ? buffer.data : nullptr;
 }
 
 }  // namespace dm

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
-#include <type_traits>
 
 #include "dm/op.h"
 
@@ -42,21 +41,14 @@ class Arguments {
   std::size_t number_count() const { return arguments_.number_count; }
 
   /// A buffer of at least `elements` elements; null after a fault, and for no elements.
-  /// `buffer<const T>` reads; `buffer<T>` may write, and drops what was packed of the old contents.
   template <typename T>
   T* buffer(std::size_t index, std::int64_t elements) {
-    const Access access = std::is_const_v<T> ? Access::kRead : Access::kWrite;
-    return static_cast<T*>(bytes(index, elements, sizeof(T), access));
+    return static_cast<T*>(bytes(index, elements, sizeof(T)));
   }
 
   static std::size_t size_of(DType dtype) { return dtype == DType::kBool ? 1 : 4; }
-  enum class Access { kRead, kWrite };
   /// As `buffer`, for a dtype that is known at run time.
-  void* bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes,
-              Access access = Access::kWrite);
-
-  /// The buffer itself, to keep something made of its contents with it; null after a fault.
-  Buffer* whole(std::size_t index) { return ok() ? arguments_.buffers[index] : nullptr; }
+  void* bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes);
 
  private:
   const char* op_;

@@ -39,8 +39,7 @@ class Reader {
     return in_.buffer<std::byte>(next_++, bytes(elements));
   }
   LinearWeight weight(std::int64_t out, std::int64_t width) {
-    Buffer* buffer = in_.whole(next_);
-    return {read(out * width), buffer, out, width};
+    return {read(out * width), out, width};
   }
   const float* read_if(bool present, std::int64_t elements) {
     if (present) return read(elements);
@@ -142,7 +141,7 @@ Status project(const LinearWeight& weight, const float* bias, std::int64_t rows,
                const void* x, void* y) {
   MatmulDescription product = linear_product(weight, rows, type, type);
   product.epilogue.bias = bias;
-  return matmul(product, x, weight.data, y, weight.buffer);
+  return matmul(product, x, weight.data, y);
 }
 
 // buffers: x, normWeight, normBias, qWeight (q, k, v; cross: q), qBias, projWeight, projBias, context, kvWeight, kvBias, relBias,
@@ -193,7 +192,7 @@ Status attention_branch(const OpArguments& arguments) {
   last.epilogue.row_scale = factors;
   last.epilogue.rows_per_scale = sizes.tokens;
   last.epilogue.residual = norm.x;
-  return matmul(last, attended, proj.data, y, proj.buffer);
+  return matmul(last, attended, proj.data, y);
 }
 
 struct GradInputs {
@@ -258,7 +257,7 @@ Status attend_back(const Sizes& sizes, const GradInputs& in, const GradOutputs& 
   if (!status.ok()) return status;
   const Scratch<std::byte> d_attended(sizes.size() * static_cast<std::int64_t>(bytes_of(sizes.type)));
   status = matmul(linear_input_gradient(in.proj, rows, sizes.type, sizes.type), gradient.data(),
-                  in.proj.data, d_attended.data(), in.proj.buffer);
+                  in.proj.data, d_attended.data());
   if (!status.ok()) return status;
   const Projections parts(sizes, in.projected, in.projected_context);
   const Projections gradients(sizes, d_projected, d_projected_context);
@@ -278,7 +277,7 @@ Status context_back(const Sizes& sizes, const GradInputs& in, const GradOutputs&
                          context.data(), out.kv_weight);
   if (!status.ok()) return status;
   return matmul(linear_input_gradient(in.kv, rows, sizes.type, MatrixType::kFloat32), d_projected,
-                in.kv.data, out.context, in.kv.buffer);
+                in.kv.data, out.context);
 }
 
 // buffers: dy, x, normWeight, normBias, qWeight, projWeight, context, kvWeight, relBias, branchScale, mean, rstd, attended, logSums,
@@ -314,7 +313,7 @@ Status attention_branch_grad(const OpArguments& arguments) {
   }
   const Scratch<float> d_normed(sizes.size());
   status = matmul(linear_input_gradient(inputs.q, rows, sizes.type, MatrixType::kFloat32),
-                  d_projected.data(), inputs.q.data, d_normed.data(), inputs.q.buffer);
+                  d_projected.data(), inputs.q.data, d_normed.data());
   if (!status.ok()) return status;
   normalize_rows_gradient(inputs.norm, d_normed.data(), inputs.mean, inputs.rstd, inputs.dy,
                           outputs.dx, outputs.norm_weight, outputs.norm_bias);

@@ -50,13 +50,13 @@ Status conv(const OpArguments& arguments) {
   d.b = row_major(d.n);
   d.c = row_major(d.n);
   d.m = plan.windows();
-  if (plan.is_product()) return matmul(d, x, filter, y, in.whole(1));
+  if (plan.is_product()) return matmul(d, x, filter, y);
   const std::int64_t strip = strip_of(plan);
   const Scratch<float> patches(strip * d.k);
   for (std::int64_t first = 0; first < plan.windows(); first += strip) {
     d.m = std::min(strip, plan.windows() - first);
     gather_patches(plan, x, first, d.m, patches.data());
-    const Status status = matmul(d, patches.data(), filter, y + first * d.n, in.whole(1));
+    const Status status = matmul(d, patches.data(), filter, y + first * d.n);
     if (!status.ok()) return status;
   }
   return {};
@@ -77,7 +77,7 @@ Status conv_input_grad(const OpArguments& arguments) {
   d.b = transposed(d.k);
   d.c = row_major(d.n);
   d.m = plan.windows();
-  if (plan.is_product()) return matmul(d, dy, filter, dx, in.whole(1));
+  if (plan.is_product()) return matmul(d, dy, filter, dx);
   parallel_for(plan.x_count, kGrain, [dx](std::int64_t begin, std::int64_t end) {
     std::fill(dx + begin, dx + end, 0.0f);
   });
@@ -88,7 +88,7 @@ Status conv_input_grad(const OpArguments& arguments) {
     const std::int64_t lines = std::min(strip, plan.out_lines() - first);
     d.m = lines * plan.columns.windows;
     const float* rows = dy + first * plan.columns.windows * d.k;
-    const Status status = matmul(d, rows, filter, patches.data(), in.whole(1));
+    const Status status = matmul(d, rows, filter, patches.data());
     if (!status.ok()) return status;
     scatter_patches(plan, patches.data(), first, lines, dx);
   }

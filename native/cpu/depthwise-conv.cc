@@ -181,7 +181,7 @@ Status conv(const OpArguments& arguments) {
   const Runs runs = Runs::of_windows(plan);
   const SpreadFilter spread(plan, filter, runs.most);
   const std::int64_t lines = lines_of_task(plan, plan.columns.windows);
-  run_tasks(chunk_count(plan.out_lines(), lines), [&](std::int64_t task, ThreadScratch& memory) {
+  run_tasks(chunk_count(plan.out_lines(), lines), 1, [&](std::int64_t task, ThreadScratch& memory) {
     Taps taps(plan, memory.bytes(Taps::bytes(plan)));
     const std::int64_t end = std::min(plan.out_lines(), (task + 1) * lines);
     for (std::int64_t i = task * lines; i < end; ++i) {
@@ -219,7 +219,7 @@ Status conv_input_grad(const OpArguments& arguments) {
   const Runs runs = Runs::of_places(plan);
   const SpreadFilter spread(plan, filter, runs.most);
   const std::int64_t lines = lines_of_task(plan, plan.columns.size);
-  run_tasks(chunk_count(plan.in_lines(), lines), [&](std::int64_t task, ThreadScratch& memory) {
+  run_tasks(chunk_count(plan.in_lines(), lines), 1, [&](std::int64_t task, ThreadScratch& memory) {
     const std::size_t before = (Taps::bytes(plan) + kAlignment - 1) / kAlignment * kAlignment;
     const std::int64_t longest = runs.most * n;
     std::byte* scratch = memory.bytes(before + static_cast<std::size_t>(longest) * sizeof(float));

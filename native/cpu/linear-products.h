@@ -8,10 +8,9 @@
 
 namespace dm::cpu {
 
-/// A weight [out, in] of float32, and the buffer that it is.
+/// A weight [out, in] of float32.
 struct LinearWeight {
   const float* data;
-  Buffer* buffer;
   std::int64_t out;
   std::int64_t in;
 };

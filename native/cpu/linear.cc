@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "core/arguments.h"
 #include "core/thread-pool.h"
 #include "cpu/families.h"
 #include "cpu/matmul.h"
-#include "cpu/packed-weight.h"
+#include "cpu/scratch.h"
 #include "cpu/simd/matmul.h"
 
 namespace dm::cpu {
@@ -25,7 +24,7 @@ bool flag(const OpArguments& arguments, std::size_t index) {
 }
 
 const void* read(Arguments& in, std::size_t index, std::int64_t elements, MatrixType type) {
-  return in.bytes(index, elements, bytes_of(type), Arguments::Access::kRead);
+  return in.bytes(index, elements, bytes_of(type));
 }
 
 // buffers: x [R, K], weight [C, K], bias [C] if biased, y [R, C], preactivation [R, C] if gelu.
@@ -54,13 +53,12 @@ Status forward(const OpArguments& arguments) {
   d.a = row_major(d.k);
   d.b = transposed(d.k);
   d.c = row_major(d.n);
-  return matmul(d, x, weight, y, in.whole(1));
+  return matmul(d, x, weight, y);
 }
 
 /// The gradient before the activation, as `type`: dy times the slope of gelu.
-std::unique_ptr<Block> through_gelu(const float* dy, const void* preactivation, std::int64_t count,
-                                    MatrixType type) {
-  auto block = std::make_unique<Block>(static_cast<std::size_t>(count) * bytes_of(type));
+void through_gelu(const float* dy, const void* preactivation, std::int64_t count, MatrixType type,
+                  std::byte* result) {
   const MatmulKernels& kernels = DM_PICK(kMatmul);
   constexpr std::int64_t kPiece = 512;
   parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
@@ -72,15 +70,14 @@ std::unique_ptr<Block> through_gelu(const float* dy, const void* preactivation, 
         std::copy_n(dy + i, length, product);
         kernels.from_bfloat16(static_cast<const std::uint16_t*>(preactivation) + i, wide, length);
         kernels.multiply_gelu_slope(wide, product, length);
-        kernels.to_bfloat16(product, reinterpret_cast<std::uint16_t*>(block->data()) + i, length);
+        kernels.to_bfloat16(product, reinterpret_cast<std::uint16_t*>(result) + i, length);
       } else {
-        float* out = reinterpret_cast<float*>(block->data()) + i;
+        float* out = reinterpret_cast<float*>(result) + i;
         std::copy_n(dy + i, length, out);
         kernels.multiply_gelu_slope(static_cast<const float*>(preactivation) + i, out, length);
       }
     }
   });
-  return block;
 }
 
 // buffers: dy [R, C], x [R, K], weight [C, K], preactivation [R, C] if gelu, dWeight [C, K], dBias
@@ -107,12 +104,13 @@ Status backward(const OpArguments& arguments) {
   float* dx = input_gradient ? in.buffer<float>(last, in.elements({rows, in_width})) : nullptr;
   if (!in.ok()) return in.status();
 
-  std::unique_ptr<Block> block;
+  const Scratch<std::byte> before_gelu(
+      gelu ? elements * static_cast<std::int64_t>(bytes_of(type)) : 0);
   const void* upstream = dy;
   MatrixType upstream_type = MatrixType::kFloat32;
   if (gelu) {
-    block = through_gelu(dy, preactivation, elements, type);
-    upstream = block->data();
+    through_gelu(dy, preactivation, elements, type, before_gelu.data());
+    upstream = before_gelu.data();
     upstream_type = type;
   }
   if (biased) column_sums(upstream, upstream_type, rows, out_width, d_bias);
@@ -130,7 +128,7 @@ Status backward(const OpArguments& arguments) {
   d.m = rows;
   d.k = out_width;
   d.a = row_major(out_width, upstream_type);
-  return matmul(d, upstream, weight, dx, in.whole(2));
+  return matmul(d, upstream, weight, dx);
 }
 
 }  // namespace

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products as tiles: operands made ready (converted, rearranged), rows and columns cut, each tile
-// multiplied by oneDNN and finished while it is in the cache.
+// Products as tiles of registers: a is rearranged once, b panel by panel, and each row of c is finished while it is in the cache.
 //
-// m, k, n as in matmul.h; a panel is a range of columns, a strip a range of rows.
+// m, k, n as in matmul.h. A sliver is as many rows as a tile has, a panel a range of columns, a block a range of k. All cuts depend on
+// the sizes alone. Measured on one core of an EPYC with AVX-512, the tiles run at the rate of multiply-adds from registers
+// (bench/results), so what is left to win is outside them.
 #include "cpu/matmul.h"
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <memory>
+#include <iterator>
+#include <new>
 #include <optional>
 #include <string>
 
 #include "core/thread-pool.h"
-#include "cpu/operand.h"
-#include "cpu/packed-weight.h"
-#include "cpu/product.h"
+#include "cpu/scratch.h"
+#include "cpu/simd/gemm.h"
 #include "cpu/simd/matmul.h"
 #include "cpu/tasks.h"
 
@@ -24,211 +24,257 @@ namespace dm::cpu {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements a chunk of conversions
-/// Whole matrices of a batch share a task up to so many operations.
-constexpr std::int64_t kTaskOperations = 4'000'000;
-/// Matrices of at most so many operations are multiplied by plain loops: making a product of oneDNN
-/// ready takes milliseconds, and calling it microseconds.
-constexpr std::int64_t kFewOperations = 65'536;
-/// From so many rows on, rearranging b for one product pays.
-constexpr std::int64_t kPackOnceRows = 512;
-/// Enough tiles for a few threads to end at about the same time.
-constexpr std::int64_t kEnoughTiles = 8;
+/// Words of k in a block: a sliver of them fits the first-level cache, a panel the second.
+constexpr std::int64_t kBlockWords = 512;
+/// Columns of a panel. The wider, the less often a is read; a block of the widest fills half of a second-level cache.
+constexpr std::int64_t kPanels[] = {256, 128, 64};
+/// Enough tasks for a few threads to end at about the same time; and for many, where each still has rows enough that rearranging its
+/// panel does not count.
+constexpr std::int64_t kFewTasks = 8;
+constexpr std::int64_t kManyTasks = 32;
+constexpr std::int64_t kGroupRows = 512;
+/// A chunk of tasks, in operations: waking a thread costs as much.
+constexpr std::int64_t kTaskOperations = 200'000;
 
 using Description = MatmulDescription;
 
-std::int64_t operations(const Description& d) { return 2 * d.m * d.n * d.k; }
+std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// ---- the tiles of one product
+const std::byte* offset(const void* data, std::int64_t elements, MatrixType type) {
+  return static_cast<const std::byte*>(data) + elements * static_cast<std::int64_t>(bytes_of(type));
+}
 
-struct Tile {
-  std::int64_t matrix, row, column;      ///< where it starts
-  std::int64_t matrices, rows, columns;  ///< how much it is
-  std::int64_t strip, panel;             ///< the places of its rows and columns
+std::byte* offset(void* data, std::int64_t elements, MatrixType type) {
+  return static_cast<std::byte*>(data) + elements * static_cast<std::int64_t>(bytes_of(type));
+}
+
+/// y = x, converted.
+void convert_row(const void* x, MatrixType from, void* y, MatrixType to, std::int64_t count) {
+  const MatmulKernels& kernels = DM_PICK(kMatmul);
+  if (from == to) {
+    std::memcpy(y, x, static_cast<std::size_t>(count) * bytes_of(to));
+  } else if (to == MatrixType::kBFloat16) {
+    kernels.to_bfloat16(static_cast<const float*>(x), static_cast<std::uint16_t*>(y), count);
+  } else {
+    kernels.from_bfloat16(static_cast<const std::uint16_t*>(x), static_cast<float*>(y), count);
+  }
+}
+
+// ---- how a product is cut
+
+struct Range {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
 };
 
-/// How a product is cut; a function of its sizes alone, and of whether b is a weight.
+/// Part `index` of `parts` parts of about the same size.
+Range part_of(std::int64_t count, std::int64_t index, std::int64_t parts) {
+  return {count * index / parts, count * (index + 1) / parts};
+}
+
+/// The widest panel that leaves tasks enough.
+std::int64_t panel_of(const Description& d) {
+  const std::int64_t groups = std::max<std::int64_t>(1, d.m / kGroupRows);
+  for (const std::int64_t panel : kPanels) {
+    if (d.batch * divide_up(d.n, panel) * groups >= kFewTasks) return panel;
+  }
+  return std::end(kPanels)[-1];
+}
+
 struct Cut {
-  std::int64_t matrices = 1;  ///< matrices of a tile; if more than one, tiles are whole matrices
-  Panels panels;
-  std::int64_t strip;  ///< rows of a tile
-  std::int64_t strips = 1;
+  std::int64_t word_elements;  ///< elements of k in a word of 32 bits
+  std::int64_t words, blocks;
+  std::int64_t slivers;  ///< of one matrix
+  std::int64_t panel, panels;
+  std::int64_t groups;  ///< ranges of slivers that are tasks of their own
 
-  Cut(const Description& d, bool weight) : panels(Panels::whole(d.n)), strip(d.m) {
-    const std::int64_t work = std::max<std::int64_t>(2 * d.m * d.n, operations(d));
-    if (d.batch > 1 && work <= kTaskOperations / 2) {
-      matrices = std::min(d.batch, kTaskOperations / work);
-    }
-    const std::int64_t strips_of_128 = d.batch * ((d.m + 127) / 128);
-    if (weight || (work > kTaskOperations && strips_of_128 < kEnoughTiles)) {
-      panels = Panels::of_weight(d.n);
-    }
-    if (work <= kTaskOperations) return;
-    std::int64_t most = 256;
-    while (most > 64 && d.batch * panels.count * ((d.m + most - 1) / most) < kEnoughTiles) {
-      most /= 2;
-    }
-    const std::int64_t share = (d.m + most - 1) / most;
-    strip = std::min(d.m, ((d.m + share - 1) / share + 7) / 8 * 8);
-    strips = (d.m + strip - 1) / strip;
-  }
+  Cut(const Description& d, MatrixType type, const GemmKernels& kernels)
+      : word_elements(type == MatrixType::kBFloat16 ? 2 : 1),
+        words(divide_up(d.k, word_elements)),
+        blocks(std::max<std::int64_t>(1, divide_up(words, kBlockWords))),
+        slivers(divide_up(d.m, kernels.tile_rows)),
+        panel(panel_of(d)),
+        panels(divide_up(d.n, panel)),
+        groups(std::clamp<std::int64_t>(divide_up(kManyTasks, d.batch * panels), 1,
+                                        std::max<std::int64_t>(1, d.m / kGroupRows))) {}
 
-  std::int64_t groups(const Description& d) const { return (d.batch + matrices - 1) / matrices; }
-  std::int64_t count(const Description& d) const { return groups(d) * panels.count * strips; }
-
-  Tile tile(const Description& d, std::int64_t index) const {
-    Tile result;
-    result.strip = index % strips;
-    result.panel = index / strips % panels.count;
-    result.matrix = index / strips / panels.count * matrices;
-    result.row = result.strip * strip;
-    result.column = result.panel * panels.width;
-    result.matrices = std::min(matrices, d.batch - result.matrix);
-    result.rows = std::min(strip, d.m - result.row);
-    result.columns = std::min(panels.width, d.n - result.column);
-    return result;
+  std::int64_t tasks(const Description& d) const { return d.batch * panels * groups; }
+  Range block_words(std::int64_t block) const { return part_of(words, block, blocks); }
+  Range block_elements(std::int64_t block, std::int64_t k) const {
+    const Range range = block_words(block);
+    return {range.begin * word_elements, std::min(k, range.end * word_elements)};
   }
 };
 
-/// Everything that the tiles of one product share.
+/// Everything that the tasks of one product share.
 struct Job {
   const Description& d;
-  Operand a = {};
-  Operand b = {};
-  const PackedMatrix* packed = nullptr;
-  void* c = nullptr;
-  bool plainly = false;  ///< by loops of ours
-  bool finish = false;   ///< tiles are computed beside c and finished by us
+  MatrixType type;
+  const GemmKernels& kernels;
   Cut cut;
+  const void* b;
+  void* c;
+  const float* a = nullptr;  ///< [matrices, blocks, slivers, words of the block, sliver]
+  std::int64_t a_matrix = 0;  ///< words of one matrix; 0 if all are the same
+  bool finish = false;        ///< more than a product in float32
 
-  const std::byte* left(const Tile& tile) const {
-    const std::int64_t row = a.strip == 0 ? tile.row * a.layout.row_step : tile.row * d.k;
-    return offset(a.data, tile.matrix * a.layout.batch_step + row, a.layout.type);
+  Range sliver_rows(std::int64_t sliver) const { return part_of(d.m, sliver, cut.slivers); }
+  std::int64_t sliver_place(std::int64_t block, std::int64_t sliver) const {
+    const Range words = cut.block_words(block);
+    return (words.begin * cut.slivers + sliver * words.size()) * kernels.sliver;
   }
-  const void* right(const Tile& tile) const {
-    if (packed != nullptr) return packed->panel(tile.panel);
-    const std::int64_t column = tile.column * b.layout.column_step;
-    return offset(b.data, tile.matrix * b.layout.batch_step + column, b.layout.type);
+  auto pack() const {
+    return type == MatrixType::kBFloat16 ? kernels.pack_bfloat16 : kernels.pack_float32;
   }
-  std::byte* out(std::int64_t matrix, std::int64_t row, std::int64_t column) const {
-    return offset(c, matrix * d.c.batch_step + row * d.c.row_step + column, d.c.type);
-  }
-
-  ProductShape shape(const Tile& tile) const {
-    ProductShape result;
-    result.batch = tile.matrices;
-    result.m = tile.rows;
-    result.k = d.k;
-    result.n = tile.columns;
-    result.a = a.layout;
-    if (a.strip != 0) result.a.column_step = tile.rows;
-    result.b = b.layout;
-    result.packed = packed != nullptr;
-    if (result.packed) result.b = {b.layout.type, 0, 0, 0};
-    result.c =
-        finish ? row_major(tile.columns, MatrixType::kFloat32, tile.rows * tile.columns) : d.c;
-    if (tile.matrices == 1) result.a.batch_step = result.b.batch_step = result.c.batch_step = 0;
-    result.accumulate = !finish && d.accumulate;
-    result.biased = !finish && d.epilogue.bias != nullptr;
-    return result;
+  auto multiply() const {
+    return type == MatrixType::kBFloat16 ? kernels.multiply_bfloat16 : kernels.multiply_float32;
   }
 };
 
-/// One row of a tile: `row` is the product, then what is made of it.
-void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, std::int64_t column,
-                std::int64_t count, float* row, float* spare) {
+GemmLines lines_at(const void* data, const MatrixLayout& layout, std::int64_t place,
+                   std::int64_t line_step, std::int64_t k_step) {
+  return {offset(data, place, layout.type), layout.type == MatrixType::kBFloat16, line_step, k_step};
+}
+
+/// Rearranges all of a.
+void pack_left(const Job& job, const void* a, float* out) {
+  const MatrixLayout& layout = job.d.a;
+  const std::int64_t matrices = job.a_matrix == 0 ? 1 : job.d.batch;
+  const std::int64_t size = job.cut.words * job.kernels.sliver;
+  parallel_for(matrices * job.cut.slivers, divide_up(kGrain, std::max<std::int64_t>(1, size)),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const std::int64_t matrix = i / job.cut.slivers;
+                   const std::int64_t sliver = i % job.cut.slivers;
+                   // Lines past the sliver's own cost nothing and need no mask.
+                   const std::int64_t first = job.sliver_rows(sliver).begin;
+                   const std::int64_t lines =
+                       std::min<std::int64_t>(job.kernels.sliver, job.d.m - first);
+                   for (std::int64_t block = 0; block < job.cut.blocks; ++block) {
+                     const Range k = job.cut.block_elements(block, job.d.k);
+                     const std::int64_t place = matrix * layout.batch_step +
+                                                first * layout.row_step + k.begin * layout.column_step;
+                     job.pack()(lines_at(a, layout, place, layout.row_step, layout.column_step), lines,
+                                k.size(), job.kernels.sliver,
+                                out + matrix * job.a_matrix + job.sliver_place(block, sliver));
+                   }
+                 }
+               });
+}
+
+// ---- tasks
+
+/// One row of c: `row` is the product, then what is made of it.
+void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, Range columns, float* row,
+                float* spare) {
   const Description& d = job.d;
   const MatmulEpilogue& after = d.epilogue;
   const MatmulKernels& kernels = DM_PICK(kMatmul);
+  const std::int64_t count = columns.size();
   const std::int64_t global_row = matrix * d.m + row_index;
-  const std::int64_t place = global_row * d.n + column;
+  const std::int64_t place = global_row * d.n + columns.begin;
   if (after.scale != 1.0f) kernels.scale(after.scale, row, count);
-  if (after.bias != nullptr) kernels.add(after.bias + column, row, count);
+  if (after.bias != nullptr) kernels.add(after.bias + columns.begin, row, count);
   if (after.activation == MatmulActivation::kGelu) {
     if (after.preactivation != nullptr) {
-      convert_row(row, MatrixType::kFloat32, 1,
+      convert_row(row, MatrixType::kFloat32,
                   offset(after.preactivation, place, after.preactivation_type),
                   after.preactivation_type, count);
     }
     kernels.gelu(row, row, count);
   } else if (after.activation == MatmulActivation::kGeluSlope) {
     convert_row(offset(after.preactivation, place, after.preactivation_type),
-                after.preactivation_type, 1, spare, MatrixType::kFloat32, count);
+                after.preactivation_type, spare, MatrixType::kFloat32, count);
     kernels.multiply_gelu_slope(spare, row, count);
   }
   if (after.row_scale != nullptr) {
     kernels.scale(after.row_scale[global_row / after.rows_per_scale], row, count);
   }
   if (after.residual != nullptr) kernels.add(after.residual + place, row, count);
-  std::byte* c = job.out(matrix, row_index, column);
+  std::byte* c = offset(job.c, matrix * d.c.batch_step + row_index * d.c.row_step + columns.begin,
+                        d.c.type);
   if (d.accumulate) kernels.add(reinterpret_cast<const float*>(c), row, count);
-  convert_row(row, MatrixType::kFloat32, 1, c, d.c.type, count);
+  convert_row(row, MatrixType::kFloat32, c, d.c.type, count);
 }
 
-/// The product of a tile by rows of b, which is float32 and dense, as is the result.
-void multiply_plainly(const Job& job, const Tile& tile, float* out) {
-  const MatmulKernels& kernels = DM_PICK(kMatmul);
-  const MatrixLayout& a = job.a.layout;
-  const MatrixLayout& b = job.b.layout;
-  const auto* a_values = static_cast<const float*>(job.a.data);
-  const auto* b_values = static_cast<const float*>(job.b.data);
-  for (std::int64_t i = tile.matrix; i < tile.matrix + tile.matrices; ++i) {
-    for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row, out += tile.columns) {
-      std::fill_n(out, tile.columns, 0.0f);
-      const float* factors = a_values + i * a.batch_step + row * a.row_step;
-      const float* rows = b_values + i * b.batch_step + tile.column;
-      for (std::int64_t j = 0; j < job.d.k; ++j) {
-        kernels.multiply_add(factors[j * a.column_step], rows + j * b.row_step, out, tile.columns);
+/// A panel of columns of a range of slivers of one matrix.
+class Task {
+ public:
+  Task(const Job& job, std::int64_t index)
+      : job_(job),
+        matrix_(index / job.cut.panels / job.cut.groups),
+        // Panels of the same rows follow each other, while those rows are in a cache.
+        slivers_(part_of(job.cut.slivers, index / job.cut.panels % job.cut.groups, job.cut.groups)) {
+    const std::int64_t first = index % job.cut.panels * job.cut.panel;
+    columns_ = {first, std::min(job.d.n, first + job.cut.panel)};
+  }
+
+  void run(ThreadScratch& memory) {
+    const std::int64_t block = divide_up(job_.cut.words, job_.cut.blocks);
+    const std::int64_t panel = job_.cut.panel;
+    const std::int64_t first_row = job_.sliver_rows(slivers_.begin).begin;
+    // Sums wait beside c for the blocks to come.
+    const std::int64_t rows = !job_.finish           ? 0
+                              : job_.cut.blocks == 1 ? job_.kernels.tile_rows
+                                                     : job_.d.m - first_row;
+    auto* packed = reinterpret_cast<float*>(memory.bytes(
+        static_cast<std::size_t>((block + rows + 1) * panel) * sizeof(float)));
+    float* beside = packed + block * panel;
+    float* spare = beside + rows * panel;
+    for (std::int64_t i = 0; i < job_.cut.blocks; ++i) {
+      pack_right(i, packed);
+      for (std::int64_t sliver = slivers_.begin; sliver < slivers_.end; ++sliver) {
+        const Range own = job_.sliver_rows(sliver);
+        float* sums = beside + (job_.cut.blocks == 1 ? 0 : (own.begin - first_row) * panel);
+        multiply_sliver(i, sliver, packed, sums);
+        if (!job_.finish || i + 1 < job_.cut.blocks) continue;
+        for (std::int64_t row = own.begin; row < own.end; ++row) {
+          finish_row(job_, matrix_, row, columns_, sums + (row - own.begin) * panel, spare);
+        }
       }
     }
   }
-}
 
-void run_tile(const Job& job, const Tile& tile, const Product* product, ThreadScratch& memory) {
-  const Description& d = job.d;
-  const auto padded = [](std::int64_t floats) { return (floats + 15) / 16 * 16; };
-  const std::int64_t elements = job.finish ? tile.matrices * tile.rows * tile.columns : 0;
-  const std::int64_t before = padded(elements) + padded(job.finish ? tile.columns : 0);
-  std::byte* scratch = memory.bytes(static_cast<std::size_t>(before) * sizeof(float) +
-                                    (product == nullptr ? 0 : product->scratch_bytes()));
-  auto* beside = reinterpret_cast<float*>(scratch);
-  float* spare = beside + padded(elements);
-  if (product == nullptr) {
-    multiply_plainly(job, tile, beside);
-  } else {
-    void* out = beside;
-    if (!job.finish) out = job.out(tile.matrix, tile.row, tile.column);
-    const bool biased = !job.finish && d.epilogue.bias != nullptr;
-    product->run(job.left(tile), job.right(tile), biased ? d.epilogue.bias + tile.column : nullptr,
-                 out, beside + before);
-  }
-  if (!job.finish) return;
-  for (std::int64_t i = 0; i < tile.matrices; ++i) {
-    for (std::int64_t row = 0; row < tile.rows; ++row) {
-      finish_row(job, tile.matrix + i, tile.row + row, tile.column, tile.columns,
-                 beside + (i * tile.rows + row) * tile.columns, spare);
+ private:
+  void pack_right(std::int64_t block, float* out) const {
+    const MatrixLayout& layout = job_.d.b;
+    const Range k = job_.cut.block_elements(block, job_.d.k);
+    const std::int64_t width = job_.kernels.tile_columns;
+    const std::int64_t words = job_.cut.block_words(block).size();
+    for (std::int64_t column = columns_.begin; column < columns_.end; column += width) {
+      const std::int64_t place = matrix_ * layout.batch_step + k.begin * layout.row_step +
+                                 column * layout.column_step;
+      job_.pack()(lines_at(job_.b, layout, place, layout.column_step, layout.row_step),
+                  std::min(width, columns_.end - column), k.size(), width,
+                  out + (column - columns_.begin) * words);
     }
   }
-}
 
-/// Whether oneDNN has a fast product for the tiles as they are planned.
-bool fast(const Job& job) {
-  try {
-    return product_of(job.shape(job.cut.tile(job.d, 0)))->optimised();
-  } catch (const dnnl::error&) {
-    return false;
+  void multiply_sliver(std::int64_t block, std::int64_t sliver, const float* packed, float* sums) const {
+    const Range rows = job_.sliver_rows(sliver);
+    const std::int64_t words = job_.cut.block_words(block).size();
+    const std::int64_t width = job_.kernels.tile_columns;
+    GemmTile tile{};
+    tile.rows = static_cast<int>(rows.size());
+    tile.words = words;
+    tile.a = job_.a + matrix_ * job_.a_matrix + job_.sliver_place(block, sliver);
+    tile.add = block > 0 || (!job_.finish && job_.d.accumulate);
+    tile.c_step = job_.finish ? job_.cut.panel : job_.d.c.row_step;
+    const std::int64_t place = matrix_ * job_.d.c.batch_step + rows.begin * job_.d.c.row_step;
+    for (std::int64_t column = columns_.begin; column < columns_.end; column += width) {
+      tile.columns = static_cast<int>(std::min(width, columns_.end - column));
+      tile.b = packed + (column - columns_.begin) * words;
+      tile.c = job_.finish ? sums + (column - columns_.begin)
+                           : static_cast<float*>(job_.c) + place + column;
+      job_.multiply()(tile);
+    }
   }
-}
 
-void run_job(Job& job) {
-  const Description& d = job.d;
-  // Not for several matrices in every layout.
-  if (job.cut.matrices > 1 && !job.plainly && !fast(job)) job.cut.matrices = 1;
-  run_tasks(job.cut.count(d), [&](std::int64_t index, ThreadScratch& memory) {
-    const Tile tile = job.cut.tile(d, index);
-    const auto product = job.plainly ? nullptr : product_of(job.shape(tile));
-    run_tile(job, tile, product.get(), memory);
-  });
-}
+  const Job& job_;
+  std::int64_t matrix_;
+  Range slivers_;
+  Range columns_;
+};
 
 // ---- the whole
 
@@ -255,79 +301,51 @@ std::optional<std::string> fault(const Description& d) {
   return std::nullopt;
 }
 
-/// b for oneDNN: packed if that pays, else as it is. `once` keeps what is packed for this product
-/// alone.
-void prepare_right(Job& job, const void* b, MatrixType type, Buffer* weight,
-                   std::unique_ptr<PackedMatrix>& once) {
-  const Description& d = job.d;
-  const bool widens = d.b.type == MatrixType::kBFloat16 && type == MatrixType::kFloat32;
-  const bool packs = d.batch == 1 && !widens && (weight != nullptr || d.m >= kPackOnceRows) &&
-                     plain(d.b, d.k, d.n);
-  if (!packs) {
-    job.b = ready(b, d.b, d.batch, d.k, d.n, type);
-    return;
-  }
-  job.b.layout.type = type;
-  if (weight == nullptr) {
-    once = std::make_unique<PackedMatrix>(d.k, job.cut.panels, d.b, type, b);
-    job.packed = once.get();
-    return;
-  }
-  if (weight->packed == nullptr) weight->packed = std::make_shared<PackedWeight>();
-  job.packed = &weight->packed->form(d.k, d.n, d.b, type, b);
-}
-
-/// Whether tiles have to be computed beside c: something follows the product that oneDNN does not
-/// do, or c is not dense, which its fast products are for.
-bool needs_finish(const Job& job, MatrixType type) {
-  const Description& d = job.d;
+bool needs_finish(const Description& d) {
   const MatmulEpilogue& after = d.epilogue;
-  const bool strided = d.batch == 1 && (job.cut.panels.count > 1 || d.c.row_step != d.n);
-  return job.plainly || strided || after.scale != 1.0f ||
+  return d.c.type == MatrixType::kBFloat16 || after.scale != 1.0f || after.bias != nullptr ||
          after.activation != MatmulActivation::kNone || after.row_scale != nullptr ||
-         after.residual != nullptr ||
-         (d.c.type == MatrixType::kBFloat16 && type == MatrixType::kFloat32);
+         after.residual != nullptr;
 }
 
-void run(Description d, const void* a, const void* b, void* c, Buffer* weight) {
+void run(Description d, const void* a, const void* b, void* c) {
   fold_batch(d);
-  const bool plainly = operations(d) <= kFewOperations;
-  const MatrixType type = !plainly && d.product == MatrixType::kBFloat16 && has_bfloat16()
+  const MatrixType type = d.product == MatrixType::kBFloat16 && has_bfloat16()
                               ? MatrixType::kBFloat16
                               : MatrixType::kFloat32;
-  Job job{.d = d, .c = c, .plainly = plainly, .cut = Cut(d, weight != nullptr)};
-  job.finish = needs_finish(job, type);
-  std::unique_ptr<PackedMatrix> once;
-  if (plainly) {
-    job.a = ready(a, d.a, d.batch, d.m, d.k, type);
-    job.b = ready_by_rows(b, d.b, d.batch, d.k, d.n);
-  } else {
-    job.a = d.batch > 1 ? ready(a, d.a, d.batch, d.m, d.k, type)
-                        : ready_in_strips(a, d.a, d.m, d.k, type, job.cut.strip);
-    prepare_right(job, b, type, weight, once);
-  }
-  run_job(job);
+  const GemmKernels& kernels = DM_PICK(kGemm);
+  Job job{.d = d, .type = type, .kernels = kernels, .cut = Cut(d, type, kernels), .b = b, .c = c};
+  job.finish = needs_finish(d);
+  const std::int64_t size = job.cut.words * job.cut.slivers * kernels.sliver;
+  const bool repeats = d.batch == 1 || d.a.batch_step == 0;
+  job.a_matrix = repeats ? 0 : size;
+  const Scratch<float> packed(repeats ? size : d.batch * size);
+  pack_left(job, a, packed.data());
+  job.a = packed.data();
+  const std::int64_t tasks = job.cut.tasks(d);
+  const std::int64_t operations = 2 * d.batch * d.m * d.n * std::max<std::int64_t>(1, d.k) / tasks;
+  const std::int64_t grain = divide_up(kTaskOperations, std::max<std::int64_t>(1, operations));
+  run_tasks(tasks, grain, [&](std::int64_t index, ThreadScratch& memory) {
+    Task(job, index).run(memory);
+  });
 }
 
 }  // namespace
 
-Status matmul(const MatmulDescription& description, const void* a, const void* b, void* c,
-              Buffer* weight) {
+Status matmul(const MatmulDescription& description, const void* a, const void* b, void* c) {
   if (const auto expected = fault(description)) {
     return invalid_argument("matmul: expected " + *expected + ", got another");
   }
   if (description.batch == 0 || description.m == 0 || description.n == 0) return {};
   try {
-    run(description, a, b, c, weight);
+    run(description, a, b, c);
     return {};
   } catch (const std::bad_alloc&) {
     return {StatusCode::kOutOfMemory, "matmul: expected memory for scratch, got none"};
-  } catch (const std::exception& error) {
-    return {StatusCode::kInternal, std::string("matmul: ") + error.what()};
   }
 }
 
-bool has_bfloat16() { return isa() == Isa::kAvx512Bf16; }
+bool has_bfloat16() { return DM_PICK(kGemm).multiply_bfloat16 != nullptr; }
 
 void column_sums(const void* x, MatrixType type, std::int64_t rows, std::int64_t columns,
                  float* sums) {

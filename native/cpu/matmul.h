@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products for every op: c = [c +] residual + row scale * activation(scale * a b + bias),
-// batched, in any layout, in float32 or bfloat16, through oneDNN.
+// batched, in any layout, in float32 or bfloat16.
 //
-// Work is cut into tiles that depend on the shape alone, each computed by one thread of the pool:
-// the bits do not depend on the number of threads. bfloat16 operands are multiplied exactly and
+// Work is cut into tasks that depend on the shape alone, each done by one thread of the pool: the
+// bits do not depend on the number of threads. bfloat16 operands are multiplied exactly and
 // summed in float32; on processors without bfloat16 products they are widened and multiplied in
 // float32.
 #pragma once
@@ -82,12 +82,7 @@ struct MatmulDescription {
 };
 
 /// Computes one product.
-///
-/// `weight` is the buffer that b lies in when b is a weight, used again unchanged: b is then
-/// rearranged for oneDNN once, and the rearranged form lives with the buffer until something writes
-/// it (see `Buffer::packed`). b must be the start of the buffer and batch-free. Null otherwise.
-Status matmul(const MatmulDescription& description, const void* a, const void* b, void* c,
-              Buffer* weight = nullptr);
+Status matmul(const MatmulDescription& description, const void* a, const void* b, void* c);
 
 /// Whether bfloat16 products run as such here; else they are computed in float32.
 bool has_bfloat16();

@@ -35,8 +35,7 @@ struct Sizes {
 };
 
 LinearWeight weight_at(Arguments& in, std::size_t index, std::int64_t out, std::int64_t width) {
-  const float* data = in.buffer<const float>(index, out * width);
-  return {data, in.whole(index), out, width};
+  return {in.buffer<const float>(index, out * width), out, width};
 }
 
 /// Factors of the samples, or null.
@@ -75,14 +74,14 @@ Status mlp_branch(const OpArguments& arguments) {
   first.epilogue.activation = MatmulActivation::kGelu;
   first.epilogue.preactivation = preactivation;
   first.epilogue.preactivation_type = sizes.type;
-  const Status status = matmul(first, normed.data(), fc1.data, hidden.data(), fc1.buffer);
+  const Status status = matmul(first, normed.data(), fc1.data, hidden.data());
   if (!status.ok()) return status;
   MatmulDescription second = linear_product(fc2, rows, sizes.type, MatrixType::kFloat32);
   second.epilogue.bias = fc2_bias;
   second.epilogue.row_scale = factors;
   second.epilogue.rows_per_scale = sizes.tokens;
   second.epilogue.residual = norm.x;
-  return matmul(second, hidden.data(), fc2.data, y, fc2.buffer);
+  return matmul(second, hidden.data(), fc2.data, y);
 }
 
 // buffers: dy, x, normWeight, normBias, fc1Weight, fc2Weight, branchScale, mean, rstd, preactivation; dx, dNormWeight, dNormBias,
@@ -120,7 +119,7 @@ Status mlp_branch_grad(const OpArguments& arguments) {
   if (rows > 0) back.epilogue.activation = MatmulActivation::kGeluSlope;
   back.epilogue.preactivation = const_cast<std::byte*>(saved);  // only read with the slope
   back.epilogue.preactivation_type = sizes.type;
-  Status status = matmul(back, gradient.data(), fc2.data, d_preactivation.data(), fc2.buffer);
+  Status status = matmul(back, gradient.data(), fc2.data, d_preactivation.data());
   if (!status.ok()) return status;
   {
     const Scratch<std::byte> hidden(sizes.bytes(rows * sizes.hidden));
@@ -139,7 +138,7 @@ Status mlp_branch_grad(const OpArguments& arguments) {
   column_sums(d_preactivation.data(), sizes.type, rows, sizes.hidden, d_fc1_bias);
   const Scratch<float> d_normed(rows * sizes.width);
   status = matmul(linear_input_gradient(fc1, rows, sizes.type, MatrixType::kFloat32),
-                  d_preactivation.data(), fc1.data, d_normed.data(), fc1.buffer);
+                  d_preactivation.data(), fc1.data, d_normed.data());
   if (!status.ok()) return status;
   normalize_rows_gradient(norm, d_normed.data(), mean, rstd, dy, dx, d_norm_weight, d_norm_bias);
   return {};

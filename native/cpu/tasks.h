@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tasks on the pool that need scratch memory and may throw, as those that call oneDNN do.
+// Tasks on the pool that need scratch memory, and may therefore throw.
 #pragma once
 
 #include <cstddef>
@@ -48,13 +48,13 @@ class ThreadScratch {
   std::size_t size_ = 0;
 };
 
-/// Calls `task(index, scratch)` for 0 <= index < count on the pool; throws the first exception of
-/// the tasks once all have ended.
+/// Calls `task(index, scratch)` for 0 <= index < count on the pool, `grain` of them at a time; throws
+/// the first exception of the tasks once all have ended.
 template <typename Task>
-void run_tasks(std::int64_t count, const Task& task) {
+void run_tasks(std::int64_t count, std::int64_t grain, const Task& task) {
   std::mutex mutex;
   std::exception_ptr first;
-  parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(count, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t index = begin; index < end; ++index) {
       try {
         task(index, ThreadScratch::of_this_thread());

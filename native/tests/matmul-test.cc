@@ -13,7 +13,6 @@
 
 #include "check.h"
 #include "core/thread-pool.h"
-#include "cpu/product.h"
 
 using namespace dm::cpu;
 
@@ -86,7 +85,7 @@ double gelu_slope(double x) {
 }
 
 struct Extras {
-  bool bias = false, residual = false, row_scale = false, accumulate = false, weight = false;
+  bool bias = false, residual = false, row_scale = false, accumulate = false;
   float scale = 1;
   MatmulActivation activation = MatmulActivation::kNone;
   MatrixType product = MatrixType::kFloat32, preactivation = MatrixType::kFloat32;
@@ -129,9 +128,7 @@ void check(MatmulDescription d, const Extras& extras) {
   d.epilogue.preactivation = half_pre ? static_cast<void*>(pre_halves.data()) : pre.data();
   d.epilogue.preactivation_type = extras.preactivation;
   const std::vector<float> old_pre = pre;
-  dm::Buffer weight{b.data(), b.floats.size() * bytes_of(d.b.type)};
-  const dm::Status status =
-      matmul(d, a.data(), b.data(), c.data(), extras.weight ? &weight : nullptr);
+  const dm::Status status = matmul(d, a.data(), b.data(), c.data());
   CHECK_EQUAL(status.message(), "");
 
   const bool rounds = extras.product == MatrixType::kBFloat16 && has_bfloat16();
@@ -209,14 +206,12 @@ TEST("multiplies sizes of several tiles") {
   for (const int flags : {0, 1, 2, 3})
     for (const MatrixType type : {MatrixType::kFloat32, kHalf}) {
       check(sizes(301, 190, 520, (flags & 1) != 0, (flags & 2) != 0, type), {.product = type});
-      check(sizes(301, 190, 520, (flags & 1) != 0, (flags & 2) != 0, type),
-            {.weight = true, .product = type});
     }
   check(sizes(1100, 63, 330, true, true), {});
   check(sizes(1100, 63, 330, true, true), {.product = kHalf});
   check(sizes(1100, 63, 330, true, true, kHalf), {.product = kHalf});
-  check(sizes(1, 768, 600, false, true), {.weight = true});
-  check(sizes(1, 768, 600, false, true), {.weight = true, .product = kHalf});
+  check(sizes(1, 768, 600, false, true), {});
+  check(sizes(1, 768, 600, false, true), {.product = kHalf});
 }
 
 TEST("steps over what lies between the elements") {
@@ -225,7 +220,7 @@ TEST("steps over what lies between the elements") {
   d.b.row_step = 44;
   d.c.row_step = 60;
   check(d, {});
-  check(d, {.bias = true, .residual = true, .weight = true});
+  check(d, {.bias = true, .residual = true});
   d.a = {MatrixType::kFloat32, 100, 3, 0};
   d.b = {kHalf, 2, 90, 0};
   check(d, {});
@@ -312,69 +307,28 @@ TEST("multiplies nothing") {
   check(sizes(3, 4, 0), {});
 }
 
-TEST("packs a weight once, and again after it was written") {
-  constexpr std::size_t kSize = 64;
-  std::vector<float> a(kSize * kSize, 1.0f);
-  std::vector<float> b(kSize * kSize, 1.0f);
-  std::vector<float> c(kSize * kSize);
-  dm::Buffer weight{b.data(), b.size() * 4};
-  const MatmulDescription d = sizes(64, 64, 64, false, true);
-  CHECK(matmul(d, a.data(), b.data(), c.data(), &weight).ok());
-  CHECK_EQUAL(c.back(), 64.0f);
-  const auto first = weight.packed;
-  CHECK(first != nullptr);
-  std::fill(b.begin(), b.end(), 2.0f);
-  CHECK(matmul(d, a.data(), b.data(), c.data(), &weight).ok());
-  CHECK(weight.packed == first);
-  CHECK_EQUAL(c.back(), 64.0f);  // nobody said that it was written
-  weight.packed.reset();
-  CHECK(matmul(d, a.data(), b.data(), c.data(), &weight).ok());
-  CHECK_EQUAL(c.back(), 128.0f);
-}
-
 TEST("gives the same bits for any number of threads") {
   for (const MatrixType type : {MatrixType::kFloat32, kHalf})
-    for (const bool weight : {false, true})
-      for (const auto& [m, k, n] : std::vector<std::array<Int, 3>>{
-               {204, 768, 520}, {1500, 130, 70}, {70, 3000, 130}, {1, 4000, 300}}) {
-        MatmulDescription d = sizes(m, k, n, m == 1500, m != 1500);
-        d.product = type;
-        const int before = dm::threads();
-        std::vector<std::vector<float>> results;
-        for (const int count : {1, 2, 4}) {
-          dm::set_threads(count);
-          Matrix a(1, m, k, d.a, 1);
-          Matrix b(1, k, n, d.b, 2);
-          dm::Buffer buffer{b.data(), b.floats.size() * 4};
-          results.emplace_back(static_cast<std::size_t>(m * n));
-          CHECK(matmul(d, a.data(), b.data(), results.back().data(), weight ? &buffer : nullptr)
-                    .ok());
-          std::vector<float> sums(static_cast<std::size_t>(n));
-          column_sums(results.back().data(), MatrixType::kFloat32, m, n, sums.data());
-          results.back().insert(results.back().end(), sums.begin(), sums.end());
-        }
-        dm::set_threads(before);
-        CHECK(results[0] == results[1]);
-        CHECK(results[0] == results[2]);
+    for (const auto& [m, k, n] : std::vector<std::array<Int, 3>>{
+             {204, 768, 520}, {1500, 130, 70}, {70, 3000, 130}, {1, 4000, 300}}) {
+      MatmulDescription d = sizes(m, k, n, m == 1500, m != 1500);
+      d.product = type;
+      const int before = dm::threads();
+      std::vector<std::vector<float>> results;
+      for (const int count : {1, 2, 4}) {
+        dm::set_threads(count);
+        Matrix a(1, m, k, d.a, 1);
+        Matrix b(1, k, n, d.b, 2);
+        results.emplace_back(static_cast<std::size_t>(m * n));
+        CHECK(matmul(d, a.data(), b.data(), results.back().data()).ok());
+        std::vector<float> sums(static_cast<std::size_t>(n));
+        column_sums(results.back().data(), MatrixType::kFloat32, m, n, sums.data());
+        results.back().insert(results.back().end(), sums.begin(), sums.end());
       }
-}
-
-TEST("has a fast product for packed weights") {
-  for (const MatrixType type : {MatrixType::kFloat32, kHalf}) {
-    if (type == kHalf && !has_bfloat16()) continue;
-    for (const Int m : {3, 104, 256})
-      for (const bool by_columns : {false, true}) {
-        ProductShape shape;
-        shape.m = m;
-        shape.k = 768;
-        shape.n = 256;
-        shape.a = by_columns ? transposed(m, type) : row_major(768, type);
-        shape.b.type = type;
-        shape.packed = true;
-        shape.c = row_major(256);
-        CHECK(product_of(shape)->optimised());
-      }
-  }
+      dm::set_threads(before);
+      CHECK(results[0] == results[1]);
+      CHECK(results[0] == results[2]);
+    }
 }
 
 TEST("sums columns") {

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tiles that fill the registers with sums: each word of k takes kTileColumns registers of b and one value of a per row.
+#include "cpu/simd/gemm.h"
+
+#include "cpu/simd/vector.h"
+
+namespace dm::cpu::DM_ISA {
+namespace {
+
+/// Rows of a tile by two registers of columns: the sums, a row of b and a value of a fill the registers.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6;
+#else
+constexpr int kTileRows = 4;
+#endif
+constexpr int kTileColumns = 2 * kLanes;
+/// How many words ahead of their use operands are fetched: the processor's own prefetching ends with each page.
+constexpr int kAhead = 16;
+/// The same for lines that are rearranged, in registers.
+constexpr std::int64_t kPackAhead = 4;
+
+// ---- products -------------------------------------------------------------------------------------------------------------------
+
+struct Float32Product {
+  static Floats add(float a, Floats b, Floats sum) { return fused(splat(a), b, sum); }
+};
+
+#if defined(__AVX512BF16__)
+struct BFloat16Product {
+  static Floats add(float a, Floats b, Floats sum) {
+    const __m512bh pairs = __builtin_bit_cast(__m512bh, splat_bits(a));
+    return _mm512_dpbf16_ps(sum, pairs, __builtin_bit_cast(__m512bh, b));
+  }
+  static Words splat_bits(float a) {
+    return __builtin_bit_cast(std::uint32_t, a) - Words{};
+  }
+};
+#endif
+
+template <int kRows, typename Product>
+void multiply_rows(const GemmTile& tile) {
+  Floats sums[kRows][2];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) sums[i][0] = sums[i][1] = Floats{};
+  const auto* a = static_cast<const float*>(tile.a);
+  const auto* b = static_cast<const float*>(tile.b);
+  for (std::int64_t word = tile.words; word > 0; --word) {
+    __builtin_prefetch(a + kAhead * kLanes);
+    __builtin_prefetch(b + kAhead * kTileColumns);
+    __builtin_prefetch(b + kAhead * kTileColumns + kLanes);
+    const Floats left = load(b);
+    const Floats right = load(b + kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      sums[i][0] = Product::add(a[i], left, sums[i][0]);
+      sums[i][1] = Product::add(a[i], right, sums[i][1]);
+    }
+    a += kLanes;
+    b += kTileColumns;
+  }
+  float* c = tile.c;
+  if (tile.columns == kTileColumns) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i, c += tile.c_step) {
+      if (tile.add) {
+        sums[i][0] += load(c);
+        sums[i][1] += load(c + kLanes);
+      }
+      store(c, sums[i][0]);
+      store(c + kLanes, sums[i][1]);
+    }
+    return;
+  }
+  float rows[kRows][kTileColumns];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    store(rows[i], sums[i][0]);
+    store(rows[i] + kLanes, sums[i][1]);
+  }
+  for (int i = 0; i < kRows; ++i, c += tile.c_step) {
+    for (int j = 0; j < tile.columns; ++j) c[j] = tile.add ? c[j] + rows[i][j] : rows[i][j];
+  }
+}
+
+template <typename Product, int kRows = kTileRows>
+void multiply(const GemmTile& tile) {
+  if constexpr (kRows > 1) {
+    if (tile.rows < kRows) return multiply<Product, kRows - 1>(tile);
+  }
+  multiply_rows<kRows, Product>(tile);
+}
+
+// ---- rearranging ----------------------------------------------------------------------------------------------------------------
+
+/// What a word holds.
+struct Float32Words {
+  static constexpr std::int64_t kElements = 1;
+};
+struct BFloat16Words {
+  static constexpr std::int64_t kElements = 2;
+};
+
+/// kLanes words along a line that has them all.
+inline Floats words_along(const float* p, Float32Words) { return load(p); }
+inline Floats words_along(const Bf16* p, Float32Words) { return load(p); }
+inline Floats words_along(const Bf16* p, BFloat16Words) {
+  Floats v;
+  __builtin_memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline Floats words_along(const float* p, BFloat16Words) {
+  Bf16 pairs[2 * kLanes];
+  store(pairs, load(p));
+  store(pairs + kLanes, load(p + kLanes));
+  return words_along(pairs, BFloat16Words{});
+}
+
+/// The word of `left` elements at p, `step` apart; zeros for those past the end.
+template <typename T>
+inline float word_at(const T* p, std::int64_t, std::int64_t, Float32Words) {
+  return load_one(p);
+}
+template <typename T>
+inline float word_at(const T* p, std::int64_t step, std::int64_t left, BFloat16Words) {
+  const std::uint32_t low = narrow(load_one(p));
+  const std::uint32_t high = left > 1 ? narrow(load_one(p + step)) : 0u;
+  return __builtin_bit_cast(float, low | high << 16);
+}
+
+/// Words of kLanes lines next to each other: row p, and of bfloat16 the row after it.
+template <typename T>
+inline Floats words_across(const T* p, const T*, Float32Words) { return load(p); }
+template <typename T>
+inline Floats words_across(const T* p, const T* next, BFloat16Words) {
+  Halves low, high;
+  if constexpr (sizeof(T) == 2) {
+    __builtin_memcpy(&low, p, sizeof(low));
+    __builtin_memcpy(&high, next, sizeof(high));
+  } else {
+    Bf16 rounded[kLanes];
+    store(rounded, load(p));
+    __builtin_memcpy(&low, rounded, sizeof(low));
+    store(rounded, load(next));
+    __builtin_memcpy(&high, rounded, sizeof(high));
+  }
+  const Words words = __builtin_convertvector(low, Words) | __builtin_convertvector(high, Words) << 16;
+  return __builtin_bit_cast(Floats, words);
+}
+
+/// One register of lines in any layout.
+template <typename T, typename Kind>
+void pack_lanes(const GemmLines& from, std::int64_t first, std::int64_t lines, std::int64_t k, std::int64_t width, float* out) {
+  const T* data = static_cast<const T*>(from.data) + first * from.line_step;
+  const std::int64_t words = (k + Kind::kElements - 1) / Kind::kElements;
+  const std::int64_t whole = k / Kind::kElements;
+  std::int64_t word = 0;
+  if (from.k_step == 1 && lines > 0) {
+    for (; word + kLanes <= whole; word += kLanes) {
+      Floats square[kLanes];
+#pragma GCC unroll 16
+      for (int line = 0; line < kLanes; ++line) {
+        const T* at = data + line * from.line_step + word * Kind::kElements;
+        if (line < lines) __builtin_prefetch(at + kPackAhead * kLanes);
+        square[line] = line < lines ? words_along(at, Kind{}) : Floats{};
+      }
+      transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(out + (word + i) * width, square[i]);
+    }
+  } else if (from.line_step == 1 && lines >= kLanes) {
+    for (; word < whole; ++word) {
+      const T* row = data + word * Kind::kElements * from.k_step;
+      store(out + word * width, words_across(row, row + from.k_step, Kind{}));
+    }
+  }
+  for (; word < words; ++word) {
+    const std::int64_t at = word * Kind::kElements;
+    for (std::int64_t line = 0; line < kLanes; ++line) {
+      out[word * width + line] = line < lines ? word_at(data + line * from.line_step + at * from.k_step, from.k_step, k - at, Kind{}) : 0.0f;
+    }
+  }
+}
+
+template <typename Kind>
+void pack(const GemmLines& from, std::int64_t lines, std::int64_t k, std::int64_t width, void* out) {
+  for (std::int64_t first = 0; first < width; first += kLanes) {
+    float* lanes = static_cast<float*>(out) + first;
+    if (from.bfloat16) {
+      pack_lanes<Bf16, Kind>(from, first, lines - first, k, width, lanes);
+    } else {
+      pack_lanes<float, Kind>(from, first, lines - first, k, width, lanes);
+    }
+  }
+}
+
+}  // namespace
+
+extern const GemmKernels kGemm = {
+    .tile_rows = kTileRows,
+    .tile_columns = kTileColumns,
+    .sliver = kLanes,
+    .pack_float32 = pack<Float32Words>,
+    .pack_bfloat16 = pack<BFloat16Words>,
+    .multiply_float32 = multiply<Float32Product>,
+#if defined(__AVX512BF16__)
+    .multiply_bfloat16 = multiply<BFloat16Product>,
+#else
+    .multiply_bfloat16 = nullptr,
+#endif
+};
+
+}  // namespace dm::cpu::DM_ISA
