@@ -15,24 +15,34 @@ namespace {
 
 constexpr double kMostBytes = 9007199254740991.0;
 
-/// Tells V8, whose collector would otherwise not know that dropping a tensor pays.
-void account(napi_env env, std::int64_t bytes) {
+/// Growth that V8 is not told of, besides a quarter of what it knows of.
+constexpr std::int64_t kUnreported = std::int64_t{64} << 20;
+
+/// Tells V8, whose collector would otherwise not know that dropping a tensor pays; but not of every rise and fall: it answers with
+/// collections, and a training step allocates and frees more than all there is at its start.
+void account(napi_env env, Instance& instance, std::int64_t bytes) {
+  instance.bytes += bytes;
+  const std::int64_t change = instance.bytes - instance.reported;
+  const bool grown = change > instance.reported / 4 + kUnreported;
+  const bool shrunk = instance.bytes < instance.reported / 2;
+  if (!grown && !shrunk) return;
   std::int64_t total = 0;
-  napi_adjust_external_memory(env, bytes, &total);
+  napi_adjust_external_memory(env, change, &total);
+  instance.reported = instance.bytes;
 }
 
-void release_block(napi_env env, Buffer& buffer) {
+void release_block(napi_env env, Instance& instance, Buffer& buffer) {
   if (buffer.freed) return;
   buffer.freed = true;
   BufferPool::instance().release(buffer.data, buffer.bytes);
-  account(env, -static_cast<std::int64_t>(buffer.bytes));
+  account(env, instance, -static_cast<std::int64_t>(buffer.bytes));
   buffer.data = nullptr;
 }
 
 void finalize_buffer(napi_env env, void* data, void* hint) {
   auto* buffer = static_cast<Buffer*>(data);
   auto* instance = static_cast<Instance*>(hint);
-  release_block(env, *buffer);
+  release_block(env, *instance, *buffer);
   instance->buffers.erase(buffer);
   delete buffer;
   if (instance->closed && instance->buffers.empty()) delete instance;
@@ -112,17 +122,18 @@ napi_value allocate(napi_env env, napi_callback_info info) {
     return fail(env, {StatusCode::kInternal, "allocate: expected an External, got none"});
   }
   instance->buffers.insert(buffer);
-  account(env, static_cast<std::int64_t>(size));
+  account(env, *instance, static_cast<std::int64_t>(size));
   return external;
 }
 
 napi_value free_buffer(napi_env env, napi_callback_info info) {
   const Call<1> call(env, info);
-  Buffer* buffer = buffer_of(env, *Instance::of(env), call.values[0]);
+  Instance& instance = *Instance::of(env);
+  Buffer* buffer = buffer_of(env, instance, call.values[0]);
   if (buffer == nullptr) {
     return fail_argument(env, "free: expected a buffer, got something else");
   }
-  release_block(env, *buffer);  // a second time does nothing
+  release_block(env, instance, *buffer);  // a second time does nothing
   return nullptr;
 }
 

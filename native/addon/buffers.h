@@ -5,6 +5,7 @@
 
 #include <node_api.h>
 
+#include <cstdint>
 #include <unordered_set>
 
 #include "dm/buffer.h"
@@ -15,6 +16,8 @@ namespace dm::addon {
 /// told apart without touching it.
 struct Instance {
   std::unordered_set<const Buffer*> buffers;
+  std::int64_t bytes = 0;     ///< of the buffers in use
+  std::int64_t reported = 0;  ///< of these, what V8 knows of
   bool closed = false;
 
   static Instance* of(napi_env env);

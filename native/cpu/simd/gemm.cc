@@ -102,6 +102,19 @@ struct BFloat16Words {
   static constexpr std::int64_t kElements = 2;
 };
 
+/// To bfloat16. The processor's own instruction flushes subnormal numbers, as its products do too.
+inline Halves rounded(Floats v) {
+#if defined(__AVX512BF16__)
+  return __builtin_bit_cast(Halves, _mm512_cvtneps_pbh(v));
+#else
+  Bf16 halves[kLanes];
+  store(halves, v);
+  Halves result;
+  __builtin_memcpy(&result, halves, sizeof(result));
+  return result;
+#endif
+}
+
 /// kLanes words along a line that has them all.
 inline Floats words_along(const float* p, Float32Words) { return load(p); }
 inline Floats words_along(const Bf16* p, Float32Words) { return load(p); }
@@ -111,10 +124,14 @@ inline Floats words_along(const Bf16* p, BFloat16Words) {
   return v;
 }
 inline Floats words_along(const float* p, BFloat16Words) {
+#if defined(__AVX512BF16__)
+  return __builtin_bit_cast(Floats, _mm512_cvtne2ps_pbh(load(p + kLanes), load(p)));
+#else
   Bf16 pairs[2 * kLanes];
   store(pairs, load(p));
   store(pairs + kLanes, load(p + kLanes));
   return words_along(pairs, BFloat16Words{});
+#endif
 }
 
 /// The word of `left` elements at p, `step` apart; zeros for those past the end.
@@ -139,11 +156,8 @@ inline Floats words_across(const T* p, const T* next, BFloat16Words) {
     __builtin_memcpy(&low, p, sizeof(low));
     __builtin_memcpy(&high, next, sizeof(high));
   } else {
-    Bf16 rounded[kLanes];
-    store(rounded, load(p));
-    __builtin_memcpy(&low, rounded, sizeof(low));
-    store(rounded, load(next));
-    __builtin_memcpy(&high, rounded, sizeof(high));
+    low = rounded(load(p));
+    high = rounded(load(next));
   }
   const Words words = __builtin_convertvector(low, Words) | __builtin_convertvector(high, Words) << 16;
   return __builtin_bit_cast(Floats, words);

@@ -7,8 +7,8 @@ export const backendNames = ['auto', 'diffmavil-cpu', 'diffmavil-cuda', 'cpu', '
 export type BackendName = (typeof backendNames)[number];
 
 /**
- * Starts a backend. `auto` takes WebAssembly, else plain JavaScript. The native backend has to be asked for while a crash seen
- * once in a long run is not explained.
+ * Starts a backend. `auto` takes the native one, else WebAssembly, else plain JavaScript; a warning says why it is not the native one,
+ * unless DIFFMAVIL_NATIVE=off asks for that.
  * @returns The name of the backend in use.
  * @throws DeviceError when the named backend cannot be used; another one is never taken in its place.
  */
@@ -19,7 +19,7 @@ export async function useBackend(name: BackendName): Promise<string> {
     case 'wasm':
       return useWasm();
     case 'auto':
-      return useWasm().catch(useCpu);
+      return useNative().catch(useAnother);
     case 'diffmavil-cpu':
       return useNative();
     case 'diffmavil-cuda':
@@ -40,6 +40,17 @@ async function useNative(): Promise<string> {
   });
   registerNative();
   return start(backendName);
+}
+
+async function useAnother(problem: unknown): Promise<string> {
+  if (process.env['DIFFMAVIL_NATIVE'] !== 'off') {
+    const [reason] = (problem as Error).message.split('\n');
+    process.emitWarning(`${reason} Going on with a slower backend. Try: diffmavil doctor`, {
+      type: 'DiffMavilWarning',
+      code: 'DIFFMAVIL_NATIVE_FALLBACK',
+    });
+  }
+  return useWasm().catch(useCpu);
 }
 
 /** Instruction set, threads and file of the native addon in use. */
