@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { filesEnding } from './doc-blocks.mjs';
+import { publicPackages } from './packages.mjs';
 import { root } from './stage.mjs';
 
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -77,6 +78,18 @@ describe('sources', () => {
       .filter((file) => file !== 'scripts/repository.test.ts')
       .filter((file) => /\b(?:it|describe|test)\.only\b/.test(read(file)));
     expect(found).toEqual([]);
+  });
+});
+
+describe('published packages', () => {
+  it('each carry the licence: npm packs a file of this name without being asked', () => {
+    const folders: string[] = publicPackages();
+    expect(folders).toContain('native');
+    const without = folders.filter(
+      (folder) =>
+        !existsSync(join(root, folder, 'LICENSE')) || read(`${folder}/LICENSE`) !== read('LICENSE'),
+    );
+    expect(without).toEqual([]);
   });
 });
 
