@@ -9,7 +9,7 @@ import { root, runQuietly } from './stage.mjs';
 
 const folder = join(root, 'native');
 const addon = join(folder, 'build/Release/diffmavil.node');
-const sources = ['addon', 'cmake', 'core', 'cpu', 'include', 'CMakeLists.txt', 'package.json'];
+const sources = ['addon', 'core', 'cpu', 'include', 'CMakeLists.txt', 'package.json'];
 
 /** @returns {Promise<boolean>} Whether something had to be done. */
 export async function buildAddon() {

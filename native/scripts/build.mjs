@@ -26,7 +26,7 @@ export function buildNative({
 } = {}) {
   const missing = missingPackages();
   if (missing.length > 0) {
-    return `build:native: expected cmake, a C++20 compiler and oneDNN, got no ${missing.join(', ')}. Try: apt-get install ${missing.join(' ')}`;
+    return `build:native: expected cmake, make and a C++20 compiler, got no ${missing.join(', ')}. Try: apt-get install ${missing.join(' ')}`;
   }
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
   const out = join(folder, guard ? 'build-guard' : sanitize === '' ? 'build' : 'build-sanitize');

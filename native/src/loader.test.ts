@@ -30,7 +30,7 @@ describe('the search for the addon', () => {
       `native: expected an addon for ${platformName()} (Node ${process.version}), got none that loads.\n` +
         '  It is switched off by DIFFMAVIL_NATIVE=off.\n' +
         'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build ' +
-        '(cmake, a C++20 compiler, oneDNN; in a checkout npm run build:native), or another tfjs backend',
+        '(cmake, a C++20 compiler; in a checkout npm run build:native), or another tfjs backend',
     );
   });
 

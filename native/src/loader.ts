@@ -144,7 +144,7 @@ export function explainAttempts(attempts: readonly LoadAttempt[]): string {
   }
   lines.push(
     'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build ' +
-      '(cmake, a C++20 compiler, oneDNN; in a checkout npm run build:native), or another tfjs backend',
+      '(cmake, a C++20 compiler; in a checkout npm run build:native), or another tfjs backend',
   );
   return lines.join('\n');
 }

@@ -35,7 +35,7 @@ class OpTable {
   /// The id of an op, or -1.
   int find(std::string_view name) const;
   std::size_t size() const { return functions_.size(); }
-  /// Runs an op; an exception out of the standard library or oneDNN becomes a status here.
+  /// Runs an op; an exception out of the standard library becomes a status here.
   Status run(std::size_t id, const OpArguments& arguments) const;
 
  private:

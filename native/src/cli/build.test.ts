@@ -145,17 +145,6 @@ describe.skipIf(noTools)(`what stops a build${toolsNote}`, () => {
     );
   });
 
-  it('is a missing oneDNN, for the real sources', async () => {
-    const { sources: _, ...real } = options;
-    const modes = ['INCLUDE', 'LIBRARY'].map((what) => `-DCMAKE_FIND_ROOT_PATH_MODE_${what}=ONLY`);
-    const cmakeArguments = [`-DCMAKE_FIND_ROOT_PATH=${join(folder, 'empty')}`, ...modes];
-    const outcome = await buildAddon({ ...real, cmakeArguments }).catch((error: unknown) => error);
-    expect((outcome as Error).message).toBe(
-      'build: expected oneDNN (oneapi/dnnl/dnnl.h and the library dnnl), got none. ' +
-        'Try: apt-get install libdnnl-dev, or CMAKE_PREFIX_PATH=<its folder>',
-    );
-  });
-
   it('is a full disk, as the compiler or the file system says it', async () => {
     const PATH = failing('cmake', 'fatal error: error writing to x.o: No space left on device');
     const sentence =

@@ -25,8 +25,6 @@ export interface BuildOptions {
   readonly signal: AbortSignal;
   /** The folder of CMakeLists.txt. Default: this package. */
   readonly sources?: string;
-  /** More arguments for CMake's configuration. */
-  readonly cmakeArguments?: readonly string[];
   /** What CMake and the compiler print, as it comes. */
   readonly onOutput?: (text: string) => void;
 }
@@ -76,7 +74,6 @@ async function buildIn(folder: string, target: string, options: BuildOptions): P
       '-DCMAKE_BUILD_TYPE=Release',
       `-DCMAKE_JS_INC=${nodeApiHeaders()}`,
       `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${join(folder, 'built')}`,
-      ...(options.cmakeArguments ?? []),
     ],
     { ...run, step: 'configure' },
   );

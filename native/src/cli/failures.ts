@@ -31,16 +31,6 @@ const causes: readonly Cause[] = [
     sentence: 'a compiler that knows C++20, got an older one. Try: CXX=<a newer one>',
   },
   {
-    pattern: /oneDNN was not found/,
-    sentence:
-      'oneDNN (oneapi/dnnl/dnnl.h and the library dnnl), got none. Try: apt-get install libdnnl-dev, or CMAKE_PREFIX_PATH=<its folder>',
-  },
-  {
-    pattern: /Could NOT find OpenMP/,
-    sentence:
-      'a compiler with OpenMP, got one without. Try: CXX=g++, or with clang apt-get install libomp-dev',
-  },
-  {
     pattern: /Killed signal terminated program|: Killed\b/,
     sentence:
       'enough memory, got a compiler that was killed. Try: CMAKE_BUILD_PARALLEL_LEVEL=1 npx diffmavil-native build',

@@ -9,11 +9,11 @@ import { lookEverywhere } from './where.ts';
 
 const usage = `diffmavil-native: the native addon of @diffmavil/native
 
-  diffmavil-native where                        the places where an addon is looked for, and what is there
-  diffmavil-native build [--verbose] [-- ARGS]  builds it into the cache; ARGS go to CMake's configuration
-  diffmavil-native clean                        removes what build has written
+  diffmavil-native where              the places where an addon is looked for, and what is there
+  diffmavil-native build [--verbose]  builds it into the cache
+  diffmavil-native clean              removes what build has written
 
-build needs cmake, a C++20 compiler and oneDNN (Debian: apt-get install cmake g++ libdnnl-dev), and some minutes. The cache is
+build needs cmake and a C++20 compiler (Debian: apt-get install cmake g++ make), and some minutes. The cache is
 $XDG_CACHE_HOME/diffmavil, else ~/.cache/diffmavil.`;
 
 /** Where a command prints. */
@@ -55,11 +55,9 @@ export async function main(
 }
 
 async function build(args: readonly string[], terminal: Terminal): Promise<number> {
-  const end = args.includes('--') ? args.indexOf('--') : args.length;
-  const [options, cmakeArguments] = [args.slice(0, end), args.slice(end + 1)];
-  const wrong = options.find((option) => option !== '--verbose');
+  const wrong = args.find((option) => option !== '--verbose');
   if (wrong !== undefined) {
-    terminal.stderr(`diffmavil-native build: expected --verbose or --, got '${wrong}'\n`);
+    terminal.stderr(`diffmavil-native build: expected --verbose, got '${wrong}'\n`);
     return 2;
   }
   const interruption = watchSignals();
@@ -69,8 +67,7 @@ async function build(args: readonly string[], terminal: Terminal): Promise<numbe
     const { place, isa, sizeBytes } = await buildAddon({
       environment: terminal.environment,
       signal: interruption.signal,
-      cmakeArguments,
-      onOutput: options.length > 0 ? terminal.stderr : () => undefined,
+      onOutput: args.length > 0 ? terminal.stderr : () => undefined,
     });
     const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
     const size = (sizeBytes / 1e6).toFixed(1);
@@ -126,7 +123,7 @@ function where({ stdout, environment }: Terminal): number {
   if (places.some(({ used }) => used)) return 0;
   if (places.length > 0)
     stdout(
-      'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build (cmake, a C++20 compiler, oneDNN)\n',
+      'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build (cmake, a C++20 compiler)\n',
     );
   return 1;
 }

@@ -24,7 +24,7 @@ const gigabyte = 1e9;
 /** Choice: weights, two checkpoints with optimizer state and a few hundred decoded clips of the small presets fit. */
 const comfortableDiskBytes = 5 * gigabyte;
 const nativeAdvice =
-  'npm install @diffmavil/native, or in a checkout npm run build:native (cmake, g++, libdnnl-dev)';
+  'npm install @diffmavil/native, then npx diffmavil-native build (cmake, g++, make); in a checkout npm run build:native';
 const ffmpegAdvice = 'apt install ffmpeg, brew install ffmpeg, or set DIFFMAVIL_FFMPEG to its path';
 
 /** Judges the facts, in the order they are printed. */
