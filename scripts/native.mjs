@@ -11,14 +11,18 @@ const folder = join(root, 'native');
 const addon = join(folder, 'build/Release/diffmavil.node');
 const sources = ['addon', 'core', 'cpu', 'include', 'CMakeLists.txt', 'package.json'];
 
-/** @returns {Promise<boolean>} Whether something had to be done. */
-export async function buildAddon() {
-  if (process.env.DIFFMAVIL_NATIVE === 'off' || isFresh()) return false;
+/**
+ * @param {{tests?: boolean}} options Whether the C++ tests are wanted too.
+ * @returns {Promise<boolean>} Whether something had to be done.
+ */
+export async function buildAddon({ tests = true } = {}) {
+  if (process.env.DIFFMAVIL_NATIVE === 'off' || isFresh(tests)) return false;
   try {
     const missing = missingPackages();
     if (missing.length > 0 && !(await aptInstall(missing)))
       throw new Error(`it needs ${missing.join(', ')}`);
-    await runQuietly(process.execPath, ['native/scripts/build.mjs']);
+    const options = tests ? [] : ['--addon-only'];
+    await runQuietly(process.execPath, ['native/scripts/build.mjs', ...options]);
   } catch (error) {
     const [reason] = error.message.split('\n').slice(-1);
     process.stderr.write(`not built, going on with the JavaScript backends: ${reason} … `);
@@ -26,13 +30,13 @@ export async function buildAddon() {
   return true;
 }
 
-function isFresh() {
+function isFresh(tests) {
   const built = statSync(addon, { throwIfNoEntry: false })?.mtimeMs;
   const fresh = (name, than) => newest(join(folder, name)) <= than;
   return (
     built !== undefined &&
     sources.every((name) => fresh(name, built)) &&
-    fresh('tests', newest(join(folder, 'build/tests')))
+    (!tests || fresh('tests', newest(join(folder, 'build/tests'))))
   );
 }
 

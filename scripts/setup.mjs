@@ -11,16 +11,16 @@ import { installPackages } from './packages.mjs';
 import { SetupError, root, runMain, stage } from './stage.mjs';
 
 /**
- * Packages, ffmpeg, build, and the native addon when it is wanted. One line per stage on the error stream.
+ * Packages, ffmpeg, build, and the native addon and its C++ tests when they are wanted. One line per stage on the error stream.
  * Ends the process with exit code 1 and one sentence when a person has to do something.
  */
-export async function setup({ native = false } = {}) {
+export async function setup({ native = false, nativeTests = true } = {}) {
   try {
     checkNode(process.versions.node);
     await stage('packages', installPackages);
     await stage('ffmpeg', installFfmpeg);
     await stage('build', buildPackages);
-    if (native) await stage('native addon', buildAddon);
+    if (native) await stage('native addon', () => buildAddon({ tests: nativeTests }));
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm start`: the main job, start to finish, on clips made from nothing. Every stage is a command of `diffmavil`, shown as it is run,
 // so that each can be repeated by hand on other clips. Runs are resumed, so starting again after an interruption loses nothing and
-// starting again after the end only shows the result; `npm start -- --fresh` begins anew, `npm start -- --fresh --backend diffmavil-cpu`
-// runs a larger model on the native backend.
+// starting again after the end only shows the result; `npm start -- --fresh` begins anew. Without the native backend the model is smaller;
+// `npm start -- --fresh --backend cpu` shows that.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,7 +12,7 @@ import { setup } from './setup.mjs';
 
 // What five minutes on two cores allow, with and without the native backend.
 const jobs = {
-  'diffmavil-cpu': { configs: 'examples/configs/quickstart-native', clips: 240 },
+  'diffmavil-cpu': { configs: 'examples/configs/quickstart-native', clips: 220 },
   cpu: { configs: 'examples/configs/quickstart', clips: 160 },
 };
 
@@ -24,12 +24,15 @@ const out = 'runs/quickstart';
 const { values: options } = parseArgs({
   options: {
     fresh: { type: 'boolean', default: false },
-    backend: { type: 'string', default: 'cpu' },
+    backend: { type: 'string' },
   },
 });
 process.chdir(root);
-const { backend } = options;
-await setup({ native: backend === 'diffmavil-cpu' });
+await setup({
+  native: (options.backend ?? 'diffmavil-cpu') === 'diffmavil-cpu',
+  nativeTests: false,
+});
+const backend = options.backend ?? (await bestBackend());
 if (options.fresh) rmSync(out, { recursive: true, force: true });
 
 const { configs, clips } = jobs[backend] ?? jobs.cpu;
@@ -138,6 +141,12 @@ async function stage(name, ...args) {
   }
   seconds[name] = (seconds[name] ?? 0) + (performance.now() - startMs) / 1000;
   return printed;
+}
+
+/** The native backend if it was built. */
+async function bestBackend() {
+  const { findAddon } = await import('@diffmavil/native'); // what set-up has just built
+  return findAddon().addon === null ? 'cpu' : 'diffmavil-cpu';
 }
 
 function resume(run) {

@@ -22,6 +22,7 @@ export function buildNative({
   sanitize = '',
   guard = false,
   werror = false,
+  tests = true,
   stdio = 'inherit',
 } = {}) {
   const missing = missingPackages();
@@ -45,7 +46,7 @@ export function buildNative({
       ? null
       : `build:native: expected cmake-js ${verb} to pass, got exit code ${status}`;
   };
-  return run('configure', ...options) ?? run('build');
+  return run('configure', ...options) ?? run('build', ...(tests ? [] : ['--target', 'diffmavil']));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -54,9 +55,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       sanitize: { type: 'string', default: '' },
       guard: { type: 'boolean', default: false },
       werror: { type: 'boolean', default: false },
+      'addon-only': { type: 'boolean', default: false },
     },
   });
-  const problem = buildNative(values);
+  const problem = buildNative({ ...values, tests: !values['addon-only'] });
   if (problem !== null) {
     process.stderr.write(`${problem}\n`);
     process.exitCode = 1;
