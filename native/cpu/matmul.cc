@@ -33,6 +33,8 @@ constexpr std::int64_t kPanels[] = {256, 128, 64};
 constexpr std::int64_t kFewTasks = 8;
 constexpr std::int64_t kManyTasks = 32;
 constexpr std::int64_t kGroupRows = 512;
+/// Slivers that are rearranged together: of a transposed matrix, a piece of each of its rows.
+constexpr std::int64_t kSliversAtOnce = 8;
 /// A chunk of tasks, in operations: waking a thread costs as much.
 constexpr std::int64_t kTaskOperations = 200'000;
 
@@ -84,7 +86,8 @@ std::int64_t panel_of(const Description& d) {
 struct Cut {
   std::int64_t word_elements;  ///< elements of k in a word of 32 bits
   std::int64_t words, blocks;
-  std::int64_t slivers;  ///< of one matrix
+  std::int64_t slivers;      ///< of one matrix
+  std::int64_t sliver_rows;  ///< of all but the last
   std::int64_t panel, panels;
   std::int64_t groups;  ///< ranges of slivers that are tasks of their own
 
@@ -93,6 +96,7 @@ struct Cut {
         words(divide_up(d.k, word_elements)),
         blocks(std::max<std::int64_t>(1, divide_up(words, kBlockWords))),
         slivers(divide_up(d.m, kernels.tile_rows)),
+        sliver_rows(divide_up(d.m, slivers)),
         panel(panel_of(d)),
         panels(divide_up(d.n, panel)),
         groups(std::clamp<std::int64_t>(divide_up(kManyTasks, d.batch * panels), 1,
@@ -118,7 +122,10 @@ struct Job {
   std::int64_t a_matrix = 0;  ///< words of one matrix; 0 if all are the same
   bool finish = false;        ///< more than a product in float32
 
-  Range sliver_rows(std::int64_t sliver) const { return part_of(d.m, sliver, cut.slivers); }
+  Range sliver_rows(std::int64_t sliver) const {
+    const std::int64_t begin = std::min(d.m, sliver * cut.sliver_rows);
+    return {begin, std::min(d.m, begin + cut.sliver_rows)};
+  }
   std::int64_t sliver_place(std::int64_t block, std::int64_t sliver) const {
     const Range words = cut.block_words(block);
     return (words.begin * cut.slivers + sliver * words.size()) * kernels.sliver;
@@ -140,22 +147,22 @@ GemmLines lines_at(const void* data, const MatrixLayout& layout, std::int64_t pl
 void pack_left(const Job& job, const void* a, float* out) {
   const MatrixLayout& layout = job.d.a;
   const std::int64_t matrices = job.a_matrix == 0 ? 1 : job.d.batch;
-  const std::int64_t size = job.cut.words * job.kernels.sliver;
-  parallel_for(matrices * job.cut.slivers, divide_up(kGrain, std::max<std::int64_t>(1, size)),
+  const std::int64_t groups = divide_up(job.cut.slivers, kSliversAtOnce);
+  const std::int64_t size = job.cut.words * job.kernels.sliver * kSliversAtOnce;
+  parallel_for(matrices * groups, divide_up(kGrain, std::max<std::int64_t>(1, size)),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i) {
-                   const std::int64_t matrix = i / job.cut.slivers;
-                   const std::int64_t sliver = i % job.cut.slivers;
-                   // Lines past the sliver's own cost nothing and need no mask.
+                   const std::int64_t matrix = i / groups;
+                   const std::int64_t sliver = i % groups * kSliversAtOnce;
                    const std::int64_t first = job.sliver_rows(sliver).begin;
-                   const std::int64_t lines =
-                       std::min<std::int64_t>(job.kernels.sliver, job.d.m - first);
+                   const std::int64_t last =
+                       job.sliver_rows(std::min(sliver + kSliversAtOnce, job.cut.slivers) - 1).end;
                    for (std::int64_t block = 0; block < job.cut.blocks; ++block) {
                      const Range k = job.cut.block_elements(block, job.d.k);
                      const std::int64_t place = matrix * layout.batch_step +
                                                 first * layout.row_step + k.begin * layout.column_step;
-                     job.pack()(lines_at(a, layout, place, layout.row_step, layout.column_step), lines,
-                                k.size(), job.kernels.sliver,
+                     job.pack()(lines_at(a, layout, place, layout.row_step, layout.column_step),
+                                last - first, k.size(), job.cut.sliver_rows, job.kernels.sliver,
                                 out + matrix * job.a_matrix + job.sliver_place(block, sliver));
                    }
                  }
@@ -240,14 +247,10 @@ class Task {
     const MatrixLayout& layout = job_.d.b;
     const Range k = job_.cut.block_elements(block, job_.d.k);
     const std::int64_t width = job_.kernels.tile_columns;
-    const std::int64_t words = job_.cut.block_words(block).size();
-    for (std::int64_t column = columns_.begin; column < columns_.end; column += width) {
-      const std::int64_t place = matrix_ * layout.batch_step + k.begin * layout.row_step +
-                                 column * layout.column_step;
-      job_.pack()(lines_at(job_.b, layout, place, layout.column_step, layout.row_step),
-                  std::min(width, columns_.end - column), k.size(), width,
-                  out + (column - columns_.begin) * words);
-    }
+    const std::int64_t place = matrix_ * layout.batch_step + k.begin * layout.row_step +
+                               columns_.begin * layout.column_step;
+    job_.pack()(lines_at(job_.b, layout, place, layout.column_step, layout.row_step), columns_.size(),
+                k.size(), width, width, out);
   }
 
   void multiply_sliver(std::int64_t block, std::int64_t sliver, const float* packed, float* sums) const {

@@ -20,6 +20,8 @@ constexpr int kTileColumns = 2 * kLanes;
 constexpr int kAhead = 16;
 /// The same for lines that are rearranged, in registers.
 constexpr std::int64_t kPackAhead = 4;
+/// The same for rows of lines next to each other.
+constexpr std::int64_t kRowsAhead = 8;
 
 // ---- products -------------------------------------------------------------------------------------------------------------------
 
@@ -163,49 +165,109 @@ inline Floats words_across(const T* p, const T* next, BFloat16Words) {
   return __builtin_bit_cast(Floats, words);
 }
 
-/// One register of lines in any layout.
+/// Blocks of lines that are rearranged together.
+struct Panels {
+  std::int64_t lines, k, advance, width, words;
+  float* out;
+
+  float* at(std::int64_t panel, std::int64_t lane, std::int64_t word) const {
+    return out + (panel * words + word) * width + lane;
+  }
+  std::int64_t count() const { return (lines + advance - 1) / advance; }
+  /// Lines from a lane of a panel on.
+  std::int64_t left(std::int64_t panel, std::int64_t lane) const {
+    return lines - panel * advance - lane;
+  }
+};
+
+/// Words from `word` on of one register of lines, in any layout.
 template <typename T, typename Kind>
-void pack_lanes(const GemmLines& from, std::int64_t first, std::int64_t lines, std::int64_t k, std::int64_t width, float* out) {
-  const T* data = static_cast<const T*>(from.data) + first * from.line_step;
-  const std::int64_t words = (k + Kind::kElements - 1) / Kind::kElements;
-  const std::int64_t whole = k / Kind::kElements;
-  std::int64_t word = 0;
-  if (from.k_step == 1 && lines > 0) {
-    for (; word + kLanes <= whole; word += kLanes) {
-      Floats square[kLanes];
-#pragma GCC unroll 16
-      for (int line = 0; line < kLanes; ++line) {
-        const T* at = data + line * from.line_step + word * Kind::kElements;
-        if (line < lines) __builtin_prefetch(at + kPackAhead * kLanes);
-        square[line] = line < lines ? words_along(at, Kind{}) : Floats{};
-      }
-      transpose(square);
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) store(out + (word + i) * width, square[i]);
-    }
-  } else if (from.line_step == 1 && lines >= kLanes) {
-    for (; word < whole; ++word) {
-      const T* row = data + word * Kind::kElements * from.k_step;
-      store(out + word * width, words_across(row, row + from.k_step, Kind{}));
+void pack_one_by_one(const GemmLines& from, const Panels& to, std::int64_t panel, std::int64_t lane,
+                     std::int64_t word) {
+  const T* data = static_cast<const T*>(from.data) + (panel * to.advance + lane) * from.line_step;
+  const std::int64_t lines = to.left(panel, lane);
+  for (; word < to.words; ++word) {
+    float* out = to.at(panel, lane, word);
+    const std::int64_t k = word * Kind::kElements;
+    for (std::int64_t line = 0; line < kLanes; ++line) {
+      const T* at = data + line * from.line_step + k * from.k_step;
+      out[line] = line < lines ? word_at(at, from.k_step, to.k - k, Kind{}) : 0.0f;
     }
   }
-  for (; word < words; ++word) {
-    const std::int64_t at = word * Kind::kElements;
-    for (std::int64_t line = 0; line < kLanes; ++line) {
-      out[word * width + line] = line < lines ? word_at(data + line * from.line_step + at * from.k_step, from.k_step, k - at, Kind{}) : 0.0f;
+}
+
+/// Lines whose elements follow each other: squares, turned.
+template <typename T, typename Kind>
+void pack_along(const GemmLines& from, const Panels& to) {
+  const std::int64_t whole = to.k / (Kind::kElements * kLanes) * kLanes;
+  for (std::int64_t panel = 0; panel < to.count(); ++panel) {
+    for (std::int64_t lane = 0; lane < to.width; lane += kLanes) {
+      const T* data = static_cast<const T*>(from.data) + (panel * to.advance + lane) * from.line_step;
+      const std::int64_t lines = to.left(panel, lane);
+      for (std::int64_t word = 0; word < whole; word += kLanes) {
+        Floats square[kLanes];
+#pragma GCC unroll 16
+        for (int line = 0; line < kLanes; ++line) {
+          const T* at = data + line * from.line_step + word * Kind::kElements;
+          if (line < lines) __builtin_prefetch(at + kPackAhead * kLanes);
+          square[line] = line < lines ? words_along(at, Kind{}) : Floats{};
+        }
+        transpose(square);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) store(to.at(panel, lane, word + i), square[i]);
+      }
+      pack_one_by_one<T, Kind>(from, to, panel, lane, whole);
+    }
+  }
+}
+
+/// Lines next to each other: one row of all panels after the other, as they lie in memory.
+template <typename T, typename Kind>
+void pack_across(const GemmLines& from, const Panels& to) {
+  const std::int64_t whole = to.k / Kind::kElements;
+  for (std::int64_t word = 0; word < whole; ++word) {
+    const T* row = static_cast<const T*>(from.data) + word * Kind::kElements * from.k_step;
+    for (std::int64_t panel = 0; panel < to.count(); ++panel) {
+      for (std::int64_t lane = 0; lane < to.width && to.left(panel, lane) >= kLanes; lane += kLanes) {
+        const T* at = row + panel * to.advance + lane;
+        for (std::int64_t i = 0; i < Kind::kElements; ++i) {
+          __builtin_prefetch(at + (kRowsAhead + i) * from.k_step);
+        }
+        store(to.at(panel, lane, word), words_across(at, at + from.k_step, Kind{}));
+      }
+    }
+  }
+  for (std::int64_t panel = 0; panel < to.count(); ++panel) {
+    for (std::int64_t lane = 0; lane < to.width; lane += kLanes) {
+      pack_one_by_one<T, Kind>(from, to, panel, lane, to.left(panel, lane) >= kLanes ? whole : 0);
+    }
+  }
+}
+
+template <typename T, typename Kind>
+void pack_panels(const GemmLines& from, const Panels& to) {
+  if (from.k_step == 1) {
+    pack_along<T, Kind>(from, to);
+  } else if (from.line_step == 1) {
+    pack_across<T, Kind>(from, to);
+  } else {
+    for (std::int64_t panel = 0; panel < to.count(); ++panel) {
+      for (std::int64_t lane = 0; lane < to.width; lane += kLanes) {
+        pack_one_by_one<T, Kind>(from, to, panel, lane, 0);
+      }
     }
   }
 }
 
 template <typename Kind>
-void pack(const GemmLines& from, std::int64_t lines, std::int64_t k, std::int64_t width, void* out) {
-  for (std::int64_t first = 0; first < width; first += kLanes) {
-    float* lanes = static_cast<float*>(out) + first;
-    if (from.bfloat16) {
-      pack_lanes<Bf16, Kind>(from, first, lines - first, k, width, lanes);
-    } else {
-      pack_lanes<float, Kind>(from, first, lines - first, k, width, lanes);
-    }
+void pack(const GemmLines& from, std::int64_t lines, std::int64_t k, std::int64_t advance,
+          std::int64_t width, void* out) {
+  const std::int64_t words = (k + Kind::kElements - 1) / Kind::kElements;
+  const Panels to{lines, k, advance, width, words, static_cast<float*>(out)};
+  if (from.bfloat16) {
+    pack_panels<Bf16, Kind>(from, to);
+  } else {
+    pack_panels<float, Kind>(from, to);
   }
 }
 

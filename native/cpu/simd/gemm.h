@@ -31,14 +31,17 @@ struct GemmTile {
   bool add;  ///< else c is overwritten
 };
 
+using GemmPack = void (*)(const GemmLines& from, std::int64_t lines, std::int64_t k,
+                          std::int64_t advance, std::int64_t width, void* out);
+
 struct GemmKernels {
   int tile_rows;
   int tile_columns;
   int sliver;  ///< lines of a rearranged block of a: at least tile_rows
-  /// out [words, width]: `lines` <= width lines of `k` elements, converted to bfloat16 or float32, zeros in lines and elements
-  /// that are missing. `width` is a multiple of the lanes.
-  void (*pack_float32)(const GemmLines& from, std::int64_t lines, std::int64_t k, std::int64_t width, void* out);
-  void (*pack_bfloat16)(const GemmLines& from, std::int64_t lines, std::int64_t k, std::int64_t width, void* out);
+  /// out [panels, words, width]: panel i has the lines [i advance, i advance + width), as far as there are so many, of `k` elements,
+  /// converted to bfloat16 or float32; zeros for lines and elements that are missing. `width` is a multiple of the lanes.
+  GemmPack pack_float32;
+  GemmPack pack_bfloat16;
   void (*multiply_float32)(const GemmTile& tile);
   /// Null where the instruction set has no products of bfloat16.
   void (*multiply_bfloat16)(const GemmTile& tile);
