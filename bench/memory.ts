@@ -58,7 +58,10 @@ export async function benchMemory(options: MemoryOptions): Promise<MemoryResult>
   const losses: number[] = [];
   for (let step = 0; step < steps; step += every) {
     losses.push(...(await stepper.run(Math.min(every, steps - step))).losses);
-    if (options.collect) collectGarbage();
+    if (options.collect) {
+      collectGarbage();
+      await nextTurn(); // what was collected is freed then; a trainer turns whenever it waits for a clip
+    }
     samples.push(sample(losses.length));
     if (samples.length % 10 === 0) options.log(describe(samples.at(-1)!));
   }
@@ -74,6 +77,12 @@ export async function benchMemory(options: MemoryOptions): Promise<MemoryResult>
     growthPerStep: slope(settled.map(({ step, residentBytes }) => [step, residentBytes])),
     extraTensors: (samples.at(-1)?.tensors ?? 0) - (samples[0]?.tensors ?? 0),
   };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function sample(step: number): MemorySample {
