@@ -6,6 +6,7 @@ import { useBackend } from './backend.ts';
 
 it('goes on with another backend where the native one does not load, and says why', async () => {
   process.env['DIFFMAVIL_NATIVE_PATH'] = '/nowhere/diffmavil.node';
+  process.removeAllListeners('warning'); // Node's own prints it
   const warned = once(process, 'warning');
   expect(await useBackend('auto')).toBe('wasm');
   const [warning] = (await warned) as [Error & { code: string }];
