@@ -3,7 +3,7 @@
 //
 // m, k, n as in matmul.h. A sliver is as many rows as a tile has, a panel a range of columns, a block a range of k. All cuts depend on
 // the sizes alone. Measured on one core of an EPYC with AVX-512, the tiles run at the rate of multiply-adds from registers
-// (bench/results), so what is left to win is outside them.
+// (docs/decisions/0006-matrix-products.md), so what is left to win is outside them.
 #include "cpu/matmul.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Progress for a person: one line redrawn on a terminal, plain lines otherwise (a line for every tenth of the work, so logs stay short).
+// Progress for a person: one line redrawn on a terminal, plain lines otherwise (for every tenth of the work, so logs stay short, but at
+// least one a minute, so that a long run shows that it lives).
 
 export interface ProgressOutput {
   readonly isTerminal: boolean;
@@ -15,6 +16,7 @@ export interface Progress {
 }
 
 const barWidth = 24;
+const longestSilenceMs = 60_000;
 
 /**
  * Starts a progress display.
@@ -28,6 +30,7 @@ export function startProgress(
 ): Progress {
   const start = now();
   let tenths = -1;
+  let spokeAt = start;
   const line = (done: number, detail: string): string => {
     const seconds = (now() - start) / 1000;
     const left = done > 0 ? (seconds / done) * (total - done) : null;
@@ -47,10 +50,13 @@ export function startProgress(
       last = { done, detail };
       if (output.isTerminal) {
         output.write(`\r\x1b[2K${bar(done)} ${line(done, detail)}`);
-      } else if (Math.floor((done / total) * 10) > tenths) {
-        tenths = Math.floor((done / total) * 10);
-        output.write(`${line(done, detail)}\n`);
+        return;
       }
+      const reached = Math.floor((done / total) * 10);
+      if (reached === tenths && now() - spokeAt < longestSilenceMs) return;
+      tenths = reached;
+      spokeAt = now();
+      output.write(`${line(done, detail)}\n`);
     },
     end(detail = last.detail) {
       if (output.isTerminal)
