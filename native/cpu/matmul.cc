@@ -220,10 +220,11 @@ class Task {
     const std::int64_t block = divide_up(job_.cut.words, job_.cut.blocks);
     const std::int64_t panel = job_.cut.panel;
     const std::int64_t first_row = job_.sliver_rows(slivers_.begin).begin;
+    const std::int64_t last_row = job_.sliver_rows(slivers_.end - 1).end;
     // Sums wait beside c for the blocks to come.
     const std::int64_t rows = !job_.finish           ? 0
                               : job_.cut.blocks == 1 ? job_.kernels.tile_rows
-                                                     : job_.d.m - first_row;
+                                                     : last_row - first_row;
     auto* packed = reinterpret_cast<float*>(memory.bytes(
         static_cast<std::size_t>((block + rows + 1) * panel) * sizeof(float)));
     float* beside = packed + block * panel;
@@ -380,13 +381,6 @@ void to_bfloat16(const float* x, std::uint16_t* y, std::int64_t count) {
   const MatmulKernels& kernels = DM_PICK(kMatmul);
   parallel_for(count, kGrain, [=, &kernels](std::int64_t begin, std::int64_t end) {
     kernels.to_bfloat16(x + begin, y + begin, end - begin);
-  });
-}
-
-void from_bfloat16(const std::uint16_t* x, float* y, std::int64_t count) {
-  const MatmulKernels& kernels = DM_PICK(kMatmul);
-  parallel_for(count, kGrain, [=, &kernels](std::int64_t begin, std::int64_t end) {
-    kernels.from_bfloat16(x + begin, y + begin, end - begin);
   });
 }
 

@@ -92,8 +92,7 @@ bool has_bfloat16();
 void column_sums(const void* x, MatrixType type, std::int64_t rows, std::int64_t columns,
                  float* sums);
 
-/// Conversions of `count` elements on the pool; to nearest, ties to even.
+/// Converts `count` elements on the pool; to nearest, ties to even.
 void to_bfloat16(const float* x, std::uint16_t* y, std::int64_t count);
-void from_bfloat16(const std::uint16_t* x, float* y, std::int64_t count);
 
 }  // namespace dm::cpu

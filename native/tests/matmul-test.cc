@@ -210,6 +210,9 @@ TEST("multiplies sizes of several tiles") {
   check(sizes(1100, 63, 330, true, true), {});
   check(sizes(1100, 63, 330, true, true), {.product = kHalf});
   check(sizes(1100, 63, 330, true, true, kHalf), {.product = kHalf});
+  // Several ranges of rows, and blocks of k whose sums wait for what follows.
+  check(sizes(1100, 1100, 70, false, true), {.bias = true, .residual = true});
+  check(sizes(1100, 2100, 70, true, false), {.bias = true, .product = kHalf});
   check(sizes(1, 768, 600, false, true), {});
   check(sizes(1, 768, 600, false, true), {.product = kHalf});
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tiles of a matrix product, and the rearranged operands that they read. For cpu/matmul.cc.
 //
-// Operands are rearranged into words of 32 bits along k: one float32, or two bfloat16 that follow each other. W words of k; a line is a
+// Operands are rearranged into words of 32 bits along k: one float32, or two bfloat16 that follow each other. A line is a
 // row of a or a column of b.
 #pragma once
 

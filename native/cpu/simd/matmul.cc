@@ -12,10 +12,6 @@ void add(const float* x, float* y, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) y[i] += x[i];
 }
 
-void multiply_add(float factor, const float* x, float* y, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) y[i] += factor * x[i];
-}
-
 void scale(float factor, float* y, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) y[i] *= factor;
 }
@@ -40,7 +36,6 @@ void from_bfloat16(const std::uint16_t* x, float* y, std::int64_t count) {
 
 extern const MatmulKernels kMatmul = {
     .add = add,
-    .multiply_add = multiply_add,
     .scale = scale,
     .gelu = gelu,
     .multiply_gelu_slope = multiply_gelu_slope,

@@ -13,8 +13,6 @@ namespace dm::cpu {
 struct MatmulKernels {
   /// y[i] += x[i].
   void (*add)(const float* x, float* y, std::int64_t count);
-  /// y[i] += factor * x[i].
-  void (*multiply_add)(float factor, const float* x, float* y, std::int64_t count);
   /// y[i] *= factor.
   void (*scale)(float factor, float* y, std::int64_t count);
   /// y[i] = gelu(x[i]), the exact (erf) form.
