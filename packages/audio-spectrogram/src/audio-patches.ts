@@ -44,6 +44,8 @@ export interface AudioPatchOptions {
   readonly mels?: number;
   /** Side of a patch; default 16. */
   readonly patch?: number;
+  /** Step from one patch to the next; default `patch`. */
+  readonly stride?: number;
   /** Mean of the data set's raw log-mel, see `audioDatasets`. */
   readonly mean: number;
   /** Standard deviation of the same. */
@@ -84,7 +86,7 @@ function augmentNormalized(
 
 /**
  * Mono waveform [samples] at `sampleRate` Hz -> normalised patches [tokens, patch * patch], tokens = (frames / patch) *
- * (mels / patch). Order: resample, roll, gain, log-mel, pad or cut, SpecAugment, normalise, noise, frame roll, patches
+ * (mels / patch), more where a stride makes them overlap. Order: resample, roll, gain, log-mel, pad or cut, SpecAugment, normalise, noise, frame roll, patches
  * [AudioMAE]. `uniform` is the clip's stream of draws in [0, 1), needed only when something is augmented.
  * Throws {@link AudioError} as the steps do, and kind `'Config'` when draws are needed and missing.
  */
@@ -94,7 +96,7 @@ export function audioPatches(
   options: AudioPatchOptions,
   uniform?: Uniform,
 ): Float32Array {
-  const { frames = 1024, mels = 128, patch = 16, augmentation = {} } = options;
+  const { frames = 1024, mels = 128, patch = 16, stride = patch, augmentation = {} } = options;
   const melRate = options.sampleRate ?? 16_000;
   const draws = uniform ?? noDraws;
   if (uniform === undefined && isOn(augmentation)) noDraws();
@@ -108,5 +110,6 @@ export function audioPatches(
     frames,
     mels,
     patch,
+    stride,
   });
 }

@@ -33,4 +33,4 @@ export {
   patchify,
   unpatchify,
 } from './spectrogram.ts';
-export type { AudioDataset, PatchGrid } from './spectrogram.ts';
+export type { AudioDataset, OverlappingPatchGrid, PatchGrid } from './spectrogram.ts';

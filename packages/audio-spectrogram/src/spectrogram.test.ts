@@ -100,6 +100,35 @@ describe('patchify', () => {
     expect(patches[(t * 8 + f) * 256 + row * 16 + column]).toBe(expected);
   });
 
+  it('cuts overlapping patches where the stride is shorter, leaving out what does not fill one', () => {
+    // A 5 x 4 spectrogram, 2 x 2 patches one apart: 4 x 3 tokens; token (t, f) starts at row t, column f.
+    const patches = patchify(ramp(5, 4), { frames: 5, mels: 4, patch: 2, stride: 1 });
+    expect(patches.length).toBe(4 * 3 * 4);
+    expect([...patches.subarray(0, 8)]).toEqual([0, 1, 4, 5, 1, 2, 5, 6]);
+    expect([...patches.subarray(-4)]).toEqual([14, 15, 18, 19]);
+    const wide = patchify(ramp(5, 7), { frames: 5, mels: 7, patch: 2, stride: 3 });
+    expect([...wide]).toEqual([0, 1, 7, 8, 3, 4, 10, 11, 21, 22, 28, 29, 24, 25, 31, 32]);
+  });
+
+  it("makes AST's 101 x 12 tokens from 1024 x 128 at patch 16, stride 10", () => {
+    const values = ramp(1024, 128);
+    const patches = patchify(values, { frames: 1024, mels: 128, patch: 16, stride: 10 });
+    expect(patches.length).toBe(1212 * 256);
+    const [t, f, row, column] = [37, 5, 11, 3];
+    const expected = values[(t * 10 + row) * 128 + f * 10 + column];
+    expect(patches[(t * 12 + f) * 256 + row * 16 + column]).toBe(expected);
+  });
+
+  it('refuses a stride below 1 and a side shorter than the patch', () => {
+    const values = new Float32Array(24);
+    expect(() => patchify(values, { frames: 4, mels: 6, patch: 2, stride: 0 })).toThrow(
+      'patchify: stride: expected a whole number >= 1, got 0',
+    );
+    expect(() => patchify(values, { frames: 4, mels: 6, patch: 5, stride: 1 })).toThrow(
+      'patchify: frames: expected a whole number >= 5, got 4',
+    );
+  });
+
   it('is undone exactly by unpatchify, for any grid and any bits', () => {
     const grids = fc.record({
       rows: fc.integer({ min: 1, max: 6 }),

@@ -64,6 +64,16 @@ export interface PatchGrid {
   readonly patch: number;
 }
 
+/** The same for cutting, where patches may overlap. */
+export interface OverlappingPatchGrid extends PatchGrid {
+  /**
+   * Step from one patch to the next in rows and columns; default `patch`. With another step the sides need be no
+   * multiple of the patch: tokens = (floor((frames - patch) / stride) + 1) * (floor((mels - patch) / stride) + 1), and
+   * what is left over at the ends is not read. [AST §2.1] has patch 16 and stride 10.
+   */
+  readonly stride?: number;
+}
+
 function checkGrid(values: Float32Array, grid: PatchGrid, where: string): void {
   checkCount(grid.patch, 1, `${where}: patch`);
   for (const side of ['frames', 'mels'] as const) {
@@ -102,12 +112,48 @@ function copyPatches(
   }
 }
 
+function checkOverlap(values: Float32Array, grid: PatchGrid, stride: number): void {
+  const { frames, mels, patch } = grid;
+  checkCount(patch, 1, 'patchify: patch');
+  checkCount(stride, 1, 'patchify: stride');
+  checkCount(frames, patch, 'patchify: frames');
+  checkCount(mels, patch, 'patchify: mels');
+  checkLength(values, { frames, mels }, 'patchify');
+}
+
+function overlappingPatches(
+  values: Float32Array,
+  { frames, mels, patch }: PatchGrid,
+  stride: number,
+): Float32Array {
+  const rows = Math.floor((frames - patch) / stride) + 1;
+  const columns = Math.floor((mels - patch) / stride) + 1;
+  const patches = new Float32Array(rows * columns * patch * patch);
+  let at = 0;
+  for (let token = 0; token < rows * columns; token++) {
+    const top = Math.floor(token / columns) * stride;
+    const left = (token % columns) * stride;
+    for (let row = 0; row < patch; row++, at += patch) {
+      const start = (top + row) * mels + left;
+      patches.set(values.subarray(start, start + patch), at);
+    }
+  }
+  return patches;
+}
+
 /**
  * Spectrogram [frames, mels] -> patches [tokens, patch * patch]. Tokens are time-major, `t * (mels / patch) + f`; inside
- * a patch rows are time and columns frequency, frequency fastest [AudioMAE].
- * Throws {@link AudioError}: `'Config'` when a side is not a multiple of `patch`, `'Shape'` for a wrong number of values.
+ * a patch rows are time and columns frequency, frequency fastest [AudioMAE]. With a `stride` other than `patch`, patches
+ * overlap (or leave gaps) and cannot be put together again.
+ * Throws {@link AudioError}: `'Config'` when a side is not a multiple of `patch` (with a stride: is shorter than it),
+ * `'Shape'` for a wrong number of values.
  */
-export function patchify(values: Float32Array, grid: PatchGrid): Float32Array {
+export function patchify(values: Float32Array, grid: OverlappingPatchGrid): Float32Array {
+  const { stride = grid.patch } = grid;
+  if (stride !== grid.patch) {
+    checkOverlap(values, grid, stride);
+    return overlappingPatches(values, grid, stride);
+  }
   checkGrid(values, grid, 'patchify');
   const patches = new Float32Array(values.length);
   copyPatches(values, patches, grid, true);

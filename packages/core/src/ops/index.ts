@@ -51,4 +51,4 @@ export {
   type MlpBranchOptions,
   type MlpBranchParameters,
 } from './mlp-branch.ts';
-export { biasTableRows, type WindowOptions } from './windows.ts';
+export { biasTableRows, windowPlan, type WindowOptions, type WindowPlan } from './windows.ts';
