@@ -8,7 +8,7 @@ import {
   modalities,
   patchValues,
   readSafetensors,
-  targetValues,
+  targetPatchValues,
   tokenCount,
   visibleCount,
   writeSafetensors,
@@ -79,7 +79,7 @@ function randomBatch({
       const tokens = tokenCount(config, m);
       const shape = [batch, tokens, patchValues(config, m)] as const;
       const masked = tokens - visibleCount(tokens, maskRatio);
-      const noised = [batch, masked, targetValues(config, m)] as const;
+      const noised = [batch, masked, targetPatchValues(config, m)] as const;
       const order = clips.flatMap((clip) => [...maskOrder(fold(key, 'mask', clip), tokens)]);
       const timesteps = clips.map((clip) => 1 + ((100 * (clip + 1)) % 1000));
       return [

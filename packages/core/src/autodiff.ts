@@ -13,6 +13,7 @@ import {
   isOfActiveScope,
   record,
   release,
+  withoutTape,
   type TapeNode,
 } from './tfjs-engine.ts';
 import { disposeTree } from './trees.ts';
@@ -84,6 +85,15 @@ export function valueAndGrads<
   }
   const ordered = Object.keys(parameters).map((name) => [name, release(grads[name]!)]);
   return { outputs, grads: Object.fromEntries(ordered) as Record<keyof Parameters, tf.Tensor> };
+}
+
+/**
+ * Runs `f` and keeps nothing for a backward pass: what it returns counts as constant, and what it computes on the way can be
+ * freed at once. For targets of a frozen model inside `valueAndGrads`.
+ */
+export function withoutGradients<T>(f: () => T): T {
+  checkTfjsVersion('withoutGradients');
+  return withoutTape(f);
 }
 
 interface Forward<Outputs> {

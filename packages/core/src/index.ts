@@ -4,6 +4,7 @@ import './register-gradients.ts';
 
 export {
   valueAndGrads,
+  withoutGradients,
   type ParameterRecord,
   type ValueAndGrads,
   type ValueAndGradsOptions,

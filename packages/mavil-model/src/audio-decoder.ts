@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The audio decoder: all tokens on their time-frequency grid, in shifted windows (Swin) or globally
+// The audio decoder: all tokens on their time-frequency grid, in shifted windows (Swin), or globally
 // [DiffMAViL §3, App. C]. Choice: pre-norm Swin blocks with a learned relative position bias, shifted on both
 // axes, in place of AudioMAE's cosine-attention post-norm blocks; the paper names Swin only.
+import { gatherTokens, scatterTokens } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { applyBlock } from './blocks.ts';
 import type { BlockAttention, ComputeOptions } from './blocks.ts';
-import { tokenGrid } from './config.ts';
+import { tokenCount, tokenGrid } from './config.ts';
 import type { ModelConfig } from './config.ts';
-import { gridTokens, onlyMasked, predictPatches } from './decoder-tokens.ts';
+import { maskedTokens, predictTargets, selfAttend, shownTokens } from './decoder-tokens.ts';
 import type { DecoderInput } from './decoder-tokens.ts';
 import type { Parameters } from './parameters.ts';
 
-/** Predicted masked patches [batch, masked, patch^2], in the order of `input.masked`. */
+/** Predicted targets of the masked tokens [batch, masked, targetValues], in the order of `input.masked`. */
 export function decodeAudio(
   config: ModelConfig,
   parameters: Parameters,
@@ -20,19 +21,34 @@ export function decodeAudio(
   options: ComputeOptions = {},
 ): tf.Tensor3D {
   return tf.tidy(() => {
-    let x = gridTokens(config, parameters, 'audio', input, options);
-    for (let i = 0; i < config.decoder.depth; i++) {
-      const name = `audio_decoder.blocks.${i}`;
-      x = applyBlock(parameters, name, x, audioAttention(config, i), options);
-    }
-    return predictPatches(parameters, 'audio', onlyMasked(x, input), options);
+    const attend = config.decoder.audioAttention === 'global' ? selfAttend : attendInWindows;
+    const x = attend(config, parameters, 'audio', input, options);
+    return predictTargets(config, parameters, 'audio', x, options);
   });
 }
 
+/** Windows need every token in its place; only the masked ones are handed on. */
+function attendInWindows(
+  config: ModelConfig,
+  parameters: Parameters,
+  modality: 'audio',
+  input: DecoderInput,
+  options: ComputeOptions,
+): tf.Tensor3D {
+  const seen = shownTokens(config, parameters, modality, input, options);
+  const hidden = maskedTokens(config, parameters, modality, input, options);
+  const order = tf.concat([input.shown.order, input.masked], 1);
+  let x = scatterTokens(tf.concat([seen, hidden], 1), order, tokenCount(config, modality));
+  for (let i = 0; i < config.decoder.depth; i++) {
+    const name = `audio_decoder.blocks.${i}`;
+    x = applyBlock(config, parameters, name, x, windowAttention(config, i), options);
+  }
+  return gatherTokens(x, input.masked);
+}
+
 /** Attention of block `index`: odd blocks are shifted, never along an axis whose grid is one window long. */
-export function audioAttention(config: ModelConfig, index: number): BlockAttention {
-  const { heads, audioAttention, window, shift } = config.decoder;
-  if (audioAttention === 'global') return { kind: 'self', heads };
+export function windowAttention(config: ModelConfig, index: number): BlockAttention {
+  const { heads, window, shift } = config.decoder;
   const [rows = 1, columns = 1] = tokenGrid(config, 'audio');
   const shifted = index % 2 === 1;
   return {

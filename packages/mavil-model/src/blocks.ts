@@ -12,6 +12,7 @@ import {
 import type { Precision } from '@diffmavil/core';
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 
+import type { Modality, ModelConfig } from './config.ts';
 import type { Parameters } from './parameters.ts';
 
 /** How to compute, not what. */
@@ -24,7 +25,12 @@ export interface ComputeOptions {
 
 /** Attention of one block. `context` [batch, keys, width] is normalised already and never updated. */
 export type BlockAttention =
-  | { readonly kind: 'self'; readonly heads: number }
+  | {
+      readonly kind: 'self';
+      readonly heads: number;
+      /** Reads the LayerNorms a modality has for passes of its own: norm1_audio in place of norm1 [CAV-MAE]. */
+      readonly norms?: Modality;
+    }
   | {
       readonly kind: 'window';
       readonly heads: number;
@@ -39,9 +45,6 @@ export interface BranchScales {
   readonly attention: Tensor;
   readonly mlp: Tensor;
 }
-
-/** LayerNorm epsilon everywhere [MAE]. */
-const epsilon = 1e-6;
 
 /** A weight by name. Throws CheckpointError when the record lacks it. */
 export function weightOf(parameters: Parameters, name: string): Tensor {
@@ -64,8 +67,13 @@ export function applyLinear(
 }
 
 /** LayerNorm over the last axis with the weights `name`.weight and `name`.bias. */
-export function applyNorm<T extends Tensor>(parameters: Parameters, name: string, x: T): T {
-  return layerNorm(x, affine(parameters, name), { epsilon }) as T;
+export function applyNorm<T extends Tensor>(
+  config: ModelConfig,
+  parameters: Parameters,
+  name: string,
+  x: T,
+): T {
+  return layerNorm(x, affine(parameters, name), { epsilon: config.encoder.normEpsilon }) as T;
 }
 
 /** `applyLinear` of data: patches [batch, count, in] get no gradient, which spares a matrix product. */
@@ -84,6 +92,7 @@ export function applyEmbedding(
  * the block's inputs are kept for the backward pass.
  */
 export function applyBlock(
+  config: ModelConfig,
   parameters: Parameters,
   name: string,
   x: Tensor3D,
@@ -92,8 +101,9 @@ export function applyBlock(
   scales?: BranchScales,
 ): Tensor3D {
   const { precision = 'float32' } = options;
+  const how = { epsilon: config.encoder.normEpsilon, precision };
   if (options.checkpointing !== true) {
-    return runBlock(parameters, name, x, attention, precision, scales);
+    return runBlock(parameters, name, x, attention, how, scales);
   }
   const names = Object.keys(parameters).filter((key) => key.startsWith(`${name}.`));
   const cross = attention.kind === 'cross';
@@ -110,9 +120,15 @@ export function applyBlock(
     const inner = cross ? { ...attention, context: rest.shift() as Tensor3D } : attention;
     const [first, second] = rest;
     const drop = first && second ? { attention: first, mlp: second } : undefined;
-    return runBlock(weights, name, given[0] as Tensor3D, inner, precision, drop);
+    return runBlock(weights, name, given[0] as Tensor3D, inner, how, drop);
   };
   return checkpoint(run, inputs) as Tensor3D;
+}
+
+/** Epsilon of the LayerNorms and arithmetic of the products. */
+interface BranchOptions {
+  readonly epsilon: number;
+  readonly precision: Precision;
 }
 
 function runBlock(
@@ -120,21 +136,23 @@ function runBlock(
   name: string,
   x: Tensor3D,
   attention: BlockAttention,
-  precision: Precision,
+  options: BranchOptions,
   scales: BranchScales | undefined,
 ): Tensor3D {
-  const at = (part: string): { weight: Tensor; bias: Tensor } =>
-    affine(parameters, `${name}.${part}`);
-  const mixed = attend(parameters, name, x, attention, {
-    epsilon,
-    precision,
-    ...(scales === undefined ? {} : { branchScale: scales.attention }),
-  });
+  const at = (part: string): Affine => affine(parameters, `${name}.${part}`);
+  const scaled = (branchScale: Tensor | undefined): BranchOptions & { branchScale?: Tensor } =>
+    branchScale === undefined ? options : { ...options, branchScale };
+  const norms = normsOf(attention);
+  const mixed = attend(parameters, name, x, attention, scaled(scales?.attention));
   return mlpBranch(
     mixed,
-    { norm: at('norm2'), fc1: at('mlp.fc1'), fc2: at('mlp.fc2') },
-    { epsilon, precision, ...(scales === undefined ? {} : { branchScale: scales.mlp }) },
+    { norm: at(`norm2${norms}`), fc1: at('mlp.fc1'), fc2: at('mlp.fc2') },
+    scaled(scales?.mlp),
   );
+}
+
+function normsOf(attention: BlockAttention): string {
+  return attention.kind === 'self' && attention.norms !== undefined ? `_${attention.norms}` : '';
 }
 
 function attend(
@@ -142,14 +160,15 @@ function attend(
   name: string,
   x: Tensor3D,
   attention: BlockAttention,
-  options: { epsilon: number; precision: Precision; branchScale?: Tensor },
+  options: BranchOptions & { readonly branchScale?: Tensor },
 ): Tensor3D {
-  const at = (part: string): { weight: Tensor; bias: Tensor } =>
-    affine(parameters, `${name}.${part}`);
-  const common = { norm: at('norm1'), proj: at('attn.proj') };
+  const at = (part: string): Affine => affine(parameters, `${name}.${part}`);
+  const common = { norm: at(`norm1${normsOf(attention)}`), proj: at('attn.proj') };
   switch (attention.kind) {
-    case 'self':
-      return attentionBranch(x, { ...common, qkv: at('attn.qkv') }, { ...attention, ...options });
+    case 'self': {
+      const { kind, heads } = attention;
+      return attentionBranch(x, { ...common, qkv: at('attn.qkv') }, { kind, heads, ...options });
+    }
     case 'window': {
       const relBias = weightOf(parameters, `${name}.rel_bias`);
       const weights = { ...common, qkv: at('attn.qkv'), relBias };
@@ -165,7 +184,12 @@ function attend(
   }
 }
 
-function affine(parameters: Parameters, name: string): { weight: Tensor; bias: Tensor } {
+interface Affine {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+}
+
+function affine(parameters: Parameters, name: string): Affine {
   return {
     weight: weightOf(parameters, `${name}.weight`),
     bias: weightOf(parameters, `${name}.bias`),

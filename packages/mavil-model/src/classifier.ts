@@ -40,7 +40,7 @@ export function classifierForward(
     const drop = dropPath === 0 ? {} : { scales: dropPathScales(config, dropPath, keys, batch) };
     const encodeOptions = { ...encoding, ...drop, precision, finalNorm: false };
     const tokens = encode(config, parameters, modality, patches, encodeOptions);
-    const pooled = applyNorm(parameters, `${modality}_head.norm`, meanPool(config, tokens));
+    const pooled = applyNorm(config, parameters, `${modality}_head.norm`, meanPool(config, tokens));
     const weight = weightOf(parameters, `${modality}_head.linear.weight`);
     const bias = weightOf(parameters, `${modality}_head.linear.bias`);
     return linear(pooled, weight, bias, { precision }) as tf.Tensor2D;

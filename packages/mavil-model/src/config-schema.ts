@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a valid configuration is: field by field (zod), then the rules between fields.
+// What a valid configuration is, field by field (zod); the rules between fields are in config-rules.ts.
 // Every fault is one clause that names its key; the caller joins them into one sentence.
 import { z } from 'zod';
+
+import { fault, rules } from './config-rules.ts';
 
 const whole = (min: number, max: number): z.ZodType<number> =>
   z.custom<number>((v) => Number.isInteger(v) && inside(v as number, min, max), {
@@ -20,7 +22,7 @@ const flag: z.ZodType<boolean> = z.custom<boolean>((v) => typeof v === 'boolean'
 });
 const oneOf = (...kinds: string[]): z.ZodType<string> =>
   z.custom<string>((v) => kinds.includes(v as string), {
-    error: kinds.map((kind) => `'${kind}'`).join(' or '),
+    error: oneOfText(kinds),
   });
 const pair = (min: number, max: number): z.ZodType<[number, number]> =>
   z.custom<[number, number]>(
@@ -31,6 +33,14 @@ const pair = (min: number, max: number): z.ZodType<[number, number]> =>
     { error: `two whole numbers ${min}..${max}` },
   );
 
+function oneOfText(kinds: readonly string[]): string {
+  return kinds.map((kind) => `'${kind}'`).join(' or ');
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
 function inside(value: number, min: number, max: number): boolean {
   return value >= min && value <= max;
 }
@@ -40,7 +50,12 @@ const section = <S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core.$stri
     error: (issue) => (issue.code === 'invalid_type' ? 'an object' : undefined),
   });
 
-const audio = section({ frames: whole(1, 16384), mels: whole(1, 1024), patch: whole(1, 256) });
+const audio = section({
+  frames: whole(1, 16384),
+  mels: whole(1, 1024),
+  patch: whole(1, 256),
+  stride: whole(1, 256),
+});
 const video = section({
   frames: whole(1, 1024),
   size: whole(1, 2048),
@@ -50,14 +65,21 @@ const video = section({
 });
 const encoder = section({
   width: whole(4, 8192),
-  depth: whole(1, 128),
+  depth: whole(0, 128),
   heads: whole(1, 256),
   mlpRatio: real(0.25, 16),
   classToken: flag,
+  distillationToken: flag,
   finalNorm: flag,
+  sharing: oneOf('separate', 'shared'),
+  positions: oneOf('sincos', 'learned'),
+  modalityToken: flag,
+  normEpsilon: z.custom<number>((v) => typeof v === 'number' && v > 0 && v <= 0.1, {
+    error: 'a number above 0 and at most 0.1',
+  }),
 });
 const fusion = section({
-  kind: oneOf('joint', 'bottleneck', 'none'),
+  kind: oneOf('joint', 'bottleneck', 'modality-norms', 'none'),
   depth: whole(1, 128),
   bottlenecks: whole(1, 1024),
   finalNorm: flag,
@@ -66,10 +88,19 @@ const decoder = section({
   width: whole(4, 8192),
   depth: whole(1, 128),
   heads: whole(1, 256),
-  audioAttention: oneOf('window', 'global'),
+  audioAttention: oneOf('window', 'cosine-window', 'global'),
   window: pair(1, 64),
   shift: pair(0, 63),
   videoAttention: oneOf('cross', 'self'),
+  sharing: oneOf('separate', 'shared', 'joint'),
+  context: oneOf('fused', 'other-modality'),
+  positions: oneOf('sincos', 'learned'),
+  modalityToken: flag,
+});
+const masking = section({
+  rounding: oneOf('floor', 'nearest'),
+  secondView: oneOf('disjoint', 'independent'),
+  audio: oneOf('random', 'time', 'frequency', 'time-frequency'),
 });
 const diffused = section({
   kind: z.literal('diffused'),
@@ -81,11 +112,19 @@ const diffused = section({
   }),
 });
 const maskToken = section({ kind: z.literal('mask-token') });
+const patchTargets = section({ kind: z.literal('patches') });
+const teacher = section({
+  kind: z.literal('teacher'),
+  width: whole(1, 8192),
+  features: oneOf('fusion', 'encoder'),
+  normalize: flag,
+});
 const loss = section({
   audioWeight: real(0, 1000),
   videoWeight: real(0, 1000),
   interWeight: real(0, 1000),
   interTemperature: real(0.0001, 1000),
+  interDirection: oneOf('audio-to-video', 'video-to-audio', 'both'),
   intraWeight: real(0, 1000),
   intraTemperature: real(0.0001, 1000),
   normalizeTargets: flag,
@@ -97,7 +136,13 @@ const sections: Readonly<Record<string, z.ZodObject>> = {
   encoder,
   fusion,
   decoder,
+  masking,
   loss,
+};
+/** Sections whose fields depend on their `kind`. */
+const tagged: Readonly<Record<string, Readonly<Record<string, z.ZodObject>>>> = {
+  masked: { diffused, 'mask-token': maskToken },
+  targets: { patches: patchTargets, teacher },
 };
 const nullable = new Set(['audio', 'video']);
 
@@ -105,7 +150,7 @@ const nullable = new Set(['audio', 'video']);
 export function checkConfig(config: Readonly<Record<string, unknown>>): string[] {
   const faults: string[] = [];
   const sound = new Set<string>();
-  const known = [...Object.keys(sections), 'masked'];
+  const known = [...Object.keys(sections), ...Object.keys(tagged)];
   for (const key of Object.keys(config)) {
     if (!known.includes(key)) faults.push(unknownKey(key, '', known));
   }
@@ -122,19 +167,12 @@ export function checkConfig(config: Readonly<Record<string, unknown>>): string[]
 
 function checkSection(name: string, value: unknown): string[] {
   if (value === null && nullable.has(name)) return [];
-  let schema = sections[name];
-  if (name === 'masked') {
-    const kind = (value as { kind?: unknown } | null)?.kind;
-    if (
-      typeof value === 'object' &&
-      value !== null &&
-      kind !== 'diffused' &&
-      kind !== 'mask-token'
-    ) {
-      return [fault('masked.kind', "'diffused' or 'mask-token'", kind)];
-    }
-    schema = kind === 'mask-token' ? maskToken : diffused;
+  const kinds = tagged[name];
+  const kind = (value as { kind?: unknown } | null | undefined)?.kind;
+  if (kinds !== undefined && isObject(value) && !Object.hasOwn(kinds, String(kind))) {
+    return [fault(`${name}.kind`, oneOfText(Object.keys(kinds)), kind)];
   }
+  const schema = kinds === undefined ? sections[name] : (kinds[String(kind)] ?? patchTargets);
   if (schema === undefined) return [];
   const result = schema.safeParse(value);
   if (result.success) return [];
@@ -151,11 +189,6 @@ function checkSection(name: string, value: unknown): string[] {
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], value);
-}
-
-function fault(key: string, expected: string, got: unknown): string {
-  const shown = typeof got === 'number' ? String(got) : (JSON.stringify(got) ?? String(got));
-  return `${key}: expected ${expected}, got ${shown}`;
 }
 
 function unknownKey(key: string, prefix: string, known: readonly string[]): string {
@@ -180,148 +213,4 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length] ?? 0;
-}
-
-type Video = z.infer<typeof video>;
-
-interface Sections {
-  audio: z.infer<typeof audio> | null;
-  video: Video | null;
-  encoder: z.infer<typeof encoder>;
-  fusion: z.infer<typeof fusion>;
-  decoder: z.infer<typeof decoder>;
-  masked: z.infer<typeof diffused> | z.infer<typeof maskToken>;
-  loss: z.infer<typeof loss>;
-}
-
-interface Rule {
-  reads: (keyof Sections)[];
-  check(config: Sections): string[];
-}
-
-const multiple = (key: string, value: number, ofKey: string, of: number): string[] =>
-  value % of === 0 ? [] : [fault(key, `a multiple of ${ofKey} (${of})`, value)];
-
-const attentionWidth = (name: 'encoder' | 'decoder'): Rule => ({
-  reads: [name],
-  check: (config) => [
-    ...multiple(`${name}.width`, config[name].width, `${name}.heads`, config[name].heads),
-    ...(config[name].width % 4 === 0
-      ? []
-      : [
-          fault(
-            `${name}.width`,
-            'a multiple of 4 (sine and cosine on two axes)',
-            config[name].width,
-          ),
-        ]),
-  ],
-});
-
-const rules: Rule[] = [
-  {
-    reads: ['audio', 'video'],
-    check: ({ audio, video }) =>
-      audio === null && video === null
-        ? ['audio, video: expected at least one modality, got null and null']
-        : [],
-  },
-  {
-    reads: ['audio'],
-    check: ({ audio }) =>
-      audio === null
-        ? []
-        : [
-            ...multiple('audio.frames', audio.frames, 'audio.patch', audio.patch),
-            ...multiple('audio.mels', audio.mels, 'audio.patch', audio.patch),
-          ],
-  },
-  { reads: ['video'], check: ({ video }) => (video === null ? [] : videoFaults(video)) },
-  attentionWidth('encoder'),
-  attentionWidth('decoder'),
-  {
-    reads: ['encoder'],
-    check: ({ encoder: { width, mlpRatio } }) =>
-      Number.isInteger(width * mlpRatio)
-        ? []
-        : [
-            fault(
-              'encoder.mlpRatio',
-              `a whole hidden width for encoder.width (${width})`,
-              mlpRatio,
-            ),
-          ],
-  },
-  {
-    reads: ['encoder', 'decoder'],
-    check: ({ encoder: { mlpRatio }, decoder: { width } }) =>
-      Number.isInteger(width * mlpRatio)
-        ? []
-        : [
-            fault(
-              'encoder.mlpRatio',
-              `a whole hidden width for decoder.width (${width})`,
-              mlpRatio,
-            ),
-          ],
-  },
-  {
-    reads: ['fusion'],
-    check: ({ fusion }) =>
-      fusion.kind === 'bottleneck'
-        ? ["fusion.kind: expected 'joint' or 'none', got \"bottleneck\", which is not built yet"]
-        : [],
-  },
-  {
-    reads: ['masked'],
-    check: ({ masked }) =>
-      masked.kind === 'diffused' && masked.betaEnd < masked.betaStart
-        ? [
-            fault(
-              'masked.betaEnd',
-              `at least masked.betaStart (${masked.betaStart})`,
-              masked.betaEnd,
-            ),
-          ]
-        : [],
-  },
-  { reads: ['audio', 'decoder'], check: windowFaults },
-];
-
-function videoFaults(video: Video): string[] {
-  const { frames, size, tubelet, patch, predictFrames } = video;
-  const faults = [
-    ...multiple('video.frames', frames, 'video.tubelet', tubelet),
-    ...multiple('video.size', size, 'video.patch', patch),
-  ];
-  if (predictFrames !== frames && predictFrames !== frames / tubelet) {
-    const expected = `video.frames (${frames}) or video.frames / video.tubelet (${frames / tubelet})`;
-    faults.push(fault('video.predictFrames', expected, predictFrames));
-  }
-  return faults;
-}
-
-function windowFaults({ audio, decoder }: Sections): string[] {
-  if (audio === null || decoder.audioAttention !== 'window') return [];
-  const faults: string[] = [];
-  const grid = [audio.frames / audio.patch, audio.mels / audio.patch];
-  for (const axis of [0, 1] as const) {
-    const size = decoder.window[axis];
-    const length = grid[axis] ?? 0;
-    // A grid that is no whole number is a fault of audio.frames or audio.mels, reported there.
-    if (Number.isInteger(length) && length % size !== 0) {
-      const expected = `a divisor of the audio grid (${length} tokens)`;
-      faults.push(fault(`decoder.window.${axis}`, expected, size));
-    }
-    if (decoder.shift[axis] >= size) {
-      faults.push(
-        fault(
-          `decoder.shift.${axis}`,
-          `less than decoder.window.${axis} (${size})`,
-          decoder.shift[axis],
-        ),
-      );
-    }
-  }
-  return faults;
 }

@@ -20,7 +20,7 @@ const one = 'defineModel: expected a valid model configuration, got 1 fault: ';
 describe('defineModel', () => {
   it('fills the defaults of the design', () => {
     expect(defineModel()).toEqual({
-      audio: { frames: 1024, mels: 128, patch: 16 },
+      audio: { frames: 1024, mels: 128, patch: 16, stride: 16 },
       video: { frames: 16, size: 224, tubelet: 2, patch: 16, predictFrames: 16 },
       encoder: {
         width: 768,
@@ -28,7 +28,12 @@ describe('defineModel', () => {
         heads: 12,
         mlpRatio: 4,
         classToken: false,
+        distillationToken: false,
         finalNorm: true,
+        sharing: 'separate',
+        positions: 'sincos',
+        modalityToken: false,
+        normEpsilon: 1e-6,
       },
       fusion: { kind: 'joint', depth: 2, bottlenecks: 4, finalNorm: true },
       decoder: {
@@ -39,7 +44,12 @@ describe('defineModel', () => {
         window: [4, 4],
         shift: [2, 2],
         videoAttention: 'cross',
+        sharing: 'separate',
+        context: 'fused',
+        positions: 'sincos',
+        modalityToken: false,
       },
+      masking: { rounding: 'floor', secondView: 'disjoint', audio: 'random' },
       masked: {
         kind: 'diffused',
         timesteps: 1000,
@@ -47,11 +57,13 @@ describe('defineModel', () => {
         betaEnd: 0.02,
         exponent: 0.8,
       },
+      targets: { kind: 'patches' },
       loss: {
         audioWeight: 1,
         videoWeight: 1,
         interWeight: 0.1,
         interTemperature: 0.1,
+        interDirection: 'audio-to-video',
         intraWeight: 0.01,
         intraTemperature: 1,
         normalizeTargets: false,
@@ -90,14 +102,12 @@ describe('defineModel', () => {
         encoder: { width: 770 },
         decoder: { heads: 0 },
         masked: { betaStart: 0.5 },
-        fusion: { kind: 'bottleneck' },
       }),
     ).toBe(
-      'defineModel: expected a valid model configuration, got 5 faults: ' +
+      'defineModel: expected a valid model configuration, got 4 faults: ' +
         'decoder.heads: expected a whole number 1..256, got 0; ' +
         'encoder.width: expected a multiple of encoder.heads (12), got 770; ' +
         'encoder.width: expected a multiple of 4 (sine and cosine on two axes), got 770; ' +
-        "fusion.kind: expected 'joint' or 'none', got \"bottleneck\", which is not built yet; " +
         'masked.betaEnd: expected at least masked.betaStart (0.5), got 0.02',
     );
   });
@@ -112,7 +122,7 @@ describe('defineModel', () => {
     [
       'a key like no other',
       { loss: { x: 1 } },
-      'loss.x: unknown key, known: audioWeight, videoWeight, interWeight, interTemperature, intraWeight, intraTemperature, normalizeTargets',
+      'loss.x: unknown key, known: audioWeight, videoWeight, interWeight, interTemperature, interDirection, intraWeight, intraTemperature, normalizeTargets',
     ],
     ['a section that is no object', { encoder: 3 }, 'encoder: expected an object, got 3'],
     ['a null that is not allowed', { encoder: null }, 'encoder: expected an object, got null'],
@@ -187,6 +197,59 @@ describe('defineModel', () => {
       'masked.betaEnd: expected a number above 0 and below 1, got 1',
     ],
     [
+      'a stride past the patch',
+      { audio: { stride: 17 } },
+      'audio.stride: expected at most audio.patch (16), got 17',
+    ],
+    [
+      'a distillation token alone',
+      { encoder: { distillationToken: true } },
+      'encoder.distillationToken: expected false without encoder.classToken, got true',
+    ],
+    [
+      'a bottleneck of one modality',
+      { video: null, fusion: { kind: 'bottleneck' } },
+      'fusion.kind: expected a kind for one modality, as video is null, got "bottleneck"',
+    ],
+    [
+      'a joint decoder of one modality',
+      {
+        audio: null,
+        decoder: { sharing: 'joint', audioAttention: 'global', videoAttention: 'self' },
+      },
+      'decoder.sharing: expected a kind for one modality, as audio is null, got "joint"',
+    ],
+    [
+      'windows in a shared decoder',
+      { decoder: { sharing: 'shared', videoAttention: 'self' } },
+      "decoder.audioAttention: expected 'global' for decoder.sharing 'shared', got \"window\"",
+    ],
+    [
+      'cross attention in a joint decoder',
+      { decoder: { sharing: 'joint', audioAttention: 'global' } },
+      "decoder.videoAttention: expected 'self' for decoder.sharing 'joint', got \"cross\"",
+    ],
+    [
+      'windows where the other modality is read',
+      { decoder: { context: 'other-modality' } },
+      "decoder.audioAttention: expected 'global' for decoder.context 'other-modality', got \"window\"",
+    ],
+    [
+      'rows hidden with a disjoint second view',
+      { masking: { audio: 'time' } },
+      "masking.secondView: expected 'independent' for masking.audio 'time', or loss.intraWeight 0, got \"disjoint\"",
+    ],
+    [
+      'two normalisations of a teacher',
+      { targets: { kind: 'teacher' }, loss: { normalizeTargets: true } },
+      'loss.normalizeTargets: expected false for the features of a teacher (targets.normalize is theirs), got true',
+    ],
+    [
+      'a teacher of no width',
+      { targets: { kind: 'teacher', width: 0 } },
+      'targets.width: expected a whole number 1..8192, got 0',
+    ],
+    [
       'a fractional hidden width',
       { encoder: { mlpRatio: 0.3 } },
       'encoder.mlpRatio: expected a whole hidden width for encoder.width (768), got 0.3; encoder.mlpRatio: expected a whole hidden width for decoder.width (512), got 0.3',
@@ -256,7 +319,7 @@ describe('presetOrConfig', () => {
 
   it('names the presets when it knows none of that name', () => {
     expect(() => presetOrConfig('huge')).toThrow(
-      "preset: expected one of tiny, small, base, paper-mavil, paper-r1, paper-r2, paper-r3, paper-r4, mavil-v1, audiomae, audiomae-diffusion, videomae, got 'huge'",
+      /^preset: expected one of tiny, small, base, .*cav-mae, got 'huge'$/,
     );
   });
 });

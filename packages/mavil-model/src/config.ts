@@ -1,137 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model configuration: plain JSON, one doc line per field, and the function that checks it.
-// [DiffMAViL §3, App. C], [MAViL §3], [AudioMAE], design defaults. What is checked is in config-schema.ts.
+// The model configuration: defaults, the function that fills and checks it, and what follows from it.
+// Fields are in config-types.ts, what is checked is in config-schema.ts.
 import { ConfigError } from '@diffmavil/core';
 
 import { checkConfig } from './config-schema.ts';
+import type {
+  AudioConfig,
+  VideoConfig,
+  ModelConfig,
+  Modality,
+  PartialModelConfig,
+} from './config-types.ts';
 
-/** Spectrogram input, or null for a model without audio. Tokens: (frames/patch) x (mels/patch), time-major. */
-export interface AudioConfig {
-  /** Log-mel rows (10 ms each), a whole number 1..16384, a multiple of patch. Default 1024. */
-  readonly frames: number;
-  /** Log-mel columns, a whole number 1..1024, a multiple of patch. Default 128. */
-  readonly mels: number;
-  /** Side of the square patch in rows and columns, a whole number 1..256. Default 16. */
-  readonly patch: number;
-}
-
-/** Video input, or null for a model without video. Tokens: (frames/tubelet) x (size/patch) x (size/patch). */
-export interface VideoConfig {
-  /** Frames per clip, a whole number 1..1024, a multiple of tubelet. Default 16. */
-  readonly frames: number;
-  /** Side of the square frame in pixels, a whole number 1..2048, a multiple of patch. Default 224. */
-  readonly size: number;
-  /** Frames per token, a whole number 1..64. Default 2. */
-  readonly tubelet: number;
-  /** Side of the square patch in pixels, a whole number 1..256. Default 16. */
-  readonly patch: number;
-  /** Frames the decoder predicts: frames, or frames/tubelet (one frame per tubelet). Default: frames. */
-  readonly predictFrames: number;
-}
-
-/** The two encoders (one per modality, same size). [DiffMAViL App. C] */
-export interface EncoderConfig {
-  /** Token width, a whole number 4..8192, a multiple of heads and of 4. Default 768. */
-  readonly width: number;
-  /** Blocks, a whole number 1..128. Default 12. */
-  readonly depth: number;
-  /** Attention heads, a whole number 1..256. Default 12. */
-  readonly heads: number;
-  /** Hidden width of every MLP (encoders, fusion, decoders) over its token width, 0.25..16. Default 4. */
-  readonly mlpRatio: number;
-  /** Whether a learned class token is put before the visible tokens. Default false. */
-  readonly classToken: boolean;
-  /** Whether a LayerNorm follows the last block. Default true. */
-  readonly finalNorm: boolean;
-}
-
-/** Mixing of the visible tokens of both modalities after the encoders. [MAViL §3.1] */
-export interface FusionConfig {
-  /** 'joint': blocks over the concatenation; 'none': no fusion. 'bottleneck' is refused: not built yet. Default 'joint'. */
-  readonly kind: 'joint' | 'bottleneck' | 'none';
-  /** Blocks of a joint fusion, a whole number 1..128. Default 2. */
-  readonly depth: number;
-  /** Tokens of a bottleneck fusion, a whole number 1..1024. Default 4. */
-  readonly bottlenecks: number;
-  /** Whether a LayerNorm follows the last block of a joint fusion. Default true. */
-  readonly finalNorm: boolean;
-}
-
-/** The two decoders (one per modality, same size). [DiffMAViL §3, App. C] */
-export interface DecoderConfig {
-  /** Token width, a whole number 4..8192, a multiple of heads and of 4. Default 512. */
-  readonly width: number;
-  /** Blocks, a whole number 1..128. Default 8. */
-  readonly depth: number;
-  /** Attention heads, a whole number 1..256. Default 16. */
-  readonly heads: number;
-  /** 'window': shifted windows on the time-frequency grid; 'global': all tokens. Default 'window'. */
-  readonly audioAttention: 'window' | 'global';
-  /** Window rows (time) and columns (frequency) in tokens, whole numbers 1..64 that divide the audio grid. Default [4, 4]. */
-  readonly window: readonly [number, number];
-  /** Shift of every second block in tokens, whole numbers 0..63 below the window. Default [2, 2]. */
-  readonly shift: readonly [number, number];
-  /** 'cross': masked tokens read the visible ones only; 'self': all tokens read all. Default 'cross'. */
-  readonly videoAttention: 'cross' | 'self';
-}
-
-/** What stands at the masked positions of a decoder: diffused patches, or one learned token. [DiffMAViL App. B.2] */
-export type MaskedConfig =
-  | {
-      readonly kind: 'diffused';
-      /** Diffusion steps T, a whole number 1..100000. Default 1000. */
-      readonly timesteps: number;
-      /** beta_1, a number in (0, 1). Default 1e-4. */
-      readonly betaStart: number;
-      /** beta_T, a number in (0, 1), at least betaStart. Default 0.02. */
-      readonly betaEnd: number;
-      /** phi of b_t = beta_t^phi, a number in (0, 10]. Default 0.8. */
-      readonly exponent: number;
-    }
-  | { readonly kind: 'mask-token' };
-
-/** Weights of the loss terms. [MAViL §4.2] */
-export interface LossConfig {
-  /** Weight of the audio reconstruction, 0..1000. Default 1. */
-  readonly audioWeight: number;
-  /** Weight of the video reconstruction, 0..1000. Default 1. */
-  readonly videoWeight: number;
-  /** Weight of the audio-to-video contrast, 0..1000; counts only when both modalities are present. Default 0.1. */
-  readonly interWeight: number;
-  /** Temperature of the audio-to-video contrast, 0.0001..1000. Default 0.1. */
-  readonly interTemperature: number;
-  /** Weight of the contrast between two views, 0..1000; 0 spares the second encoder pass. Default 0.01. */
-  readonly intraWeight: number;
-  /** Temperature of the contrast between two views, 0.0001..1000. Default 1. */
-  readonly intraTemperature: number;
-  /** Whether each target patch is shifted to mean 0 and scaled to unbiased variance 1. Default false. */
-  readonly normalizeTargets: boolean;
-}
-
-export interface ModelConfig {
-  readonly audio: AudioConfig | null;
-  readonly video: VideoConfig | null;
-  readonly encoder: EncoderConfig;
-  readonly fusion: FusionConfig;
-  readonly decoder: DecoderConfig;
-  readonly masked: MaskedConfig;
-  readonly loss: LossConfig;
-}
-
-export type Modality = 'audio' | 'video';
-
-/** Any part of a configuration; what is left out takes its default. */
-export interface PartialModelConfig {
-  readonly audio?: Partial<AudioConfig> | null;
-  readonly video?: Partial<VideoConfig> | null;
-  readonly encoder?: Partial<EncoderConfig>;
-  readonly fusion?: Partial<FusionConfig>;
-  readonly decoder?: Partial<DecoderConfig>;
-  readonly masked?:
-    | Partial<Extract<MaskedConfig, { kind: 'diffused' }>>
-    | Extract<MaskedConfig, { kind: 'mask-token' }>;
-  readonly loss?: Partial<LossConfig>;
-}
+export type {
+  AudioConfig,
+  VideoConfig,
+  EncoderConfig,
+  FusionConfig,
+  DecoderConfig,
+  MaskingConfig,
+  TargetsConfig,
+  MaskedConfig,
+  LossConfig,
+  ModelConfig,
+  Modality,
+  PartialModelConfig,
+} from './config-types.ts';
 
 const defaults: Record<string, Record<string, unknown>> = {
   audio: { frames: 1024, mels: 128, patch: 16 },
@@ -142,7 +36,12 @@ const defaults: Record<string, Record<string, unknown>> = {
     heads: 12,
     mlpRatio: 4,
     classToken: false,
+    distillationToken: false,
     finalNorm: true,
+    sharing: 'separate',
+    positions: 'sincos',
+    modalityToken: false,
+    normEpsilon: 1e-6,
   },
   fusion: { kind: 'joint', depth: 2, bottlenecks: 4, finalNorm: true },
   decoder: {
@@ -153,7 +52,12 @@ const defaults: Record<string, Record<string, unknown>> = {
     window: [4, 4],
     shift: [2, 2],
     videoAttention: 'cross',
+    sharing: 'separate',
+    context: 'fused',
+    positions: 'sincos',
+    modalityToken: false,
   },
+  masking: { rounding: 'floor', secondView: 'disjoint', audio: 'random' },
   masked: {
     kind: 'diffused',
     timesteps: 1000,
@@ -161,15 +65,22 @@ const defaults: Record<string, Record<string, unknown>> = {
     betaEnd: 0.02,
     exponent: 0.8,
   },
+  targets: { kind: 'patches' },
   loss: {
     audioWeight: 1,
     videoWeight: 1,
     interWeight: 0.1,
     interTemperature: 0.1,
+    interDirection: 'audio-to-video',
     intraWeight: 0.01,
     intraTemperature: 1,
     normalizeTargets: false,
   },
+};
+
+/** Defaults of tags other than a section's own. */
+const otherKinds: Record<string, Record<string, unknown>> = {
+  teacher: { width: 768, features: 'fusion', normalize: false },
 };
 
 /**
@@ -201,7 +112,12 @@ function fillDefaults(partial: Readonly<Record<string, unknown>>): Record<string
     if (given === undefined) filled[section] = { ...fallback };
     else if (isRecord(given)) filled[section] = fillSection(section, given, fallback);
   }
-  const { video } = filled;
+  const { audio, video } = filled;
+  if (isRecord(audio) && audio['stride'] === undefined) {
+    // A patch that is no whole number is one fault, not two.
+    const patch = audio['patch'];
+    filled['audio'] = { ...audio, stride: Number(patch) >= 1 ? patch : 1 };
+  }
   if (isRecord(video) && video['predictFrames'] === undefined) {
     filled['video'] = { ...video, predictFrames: video['frames'] };
   }
@@ -214,8 +130,11 @@ function fillSection(
   fallback: Record<string, unknown>,
 ): Record<string, unknown> {
   // The fields of a tagged union belong to its tag: a mask token takes no diffusion defaults.
-  const other = section === 'masked' && (given['kind'] ?? 'diffused') !== 'diffused';
-  const filled: Record<string, unknown> = other ? {} : { ...fallback };
+  const tagged = section === 'masked' || section === 'targets';
+  const other = tagged && (given['kind'] ?? fallback['kind']) !== fallback['kind'];
+  const filled: Record<string, unknown> = {
+    ...(other ? (otherKinds[String(given['kind'])] ?? {}) : fallback),
+  };
   for (const [key, value] of Object.entries(given)) {
     if (value !== undefined) filled[key] = value;
   }
@@ -241,8 +160,8 @@ function deepFreeze<T>(value: T): T {
 /** Tokens along each axis of one modality's grid: audio [time, frequency], video [time, row, column]. */
 export function tokenGrid(config: ModelConfig, modality: Modality): readonly number[] {
   if (modality === 'audio') {
-    const { frames, mels, patch } = audioOf(config);
-    return [frames / patch, mels / patch];
+    const { frames, mels, patch, stride } = audioOf(config);
+    return [frames, mels].map((length) => Math.floor((length - patch) / stride) + 1);
   }
   const { frames, size, tubelet, patch } = videoOf(config);
   return [frames / tubelet, size / patch, size / patch];
@@ -260,11 +179,17 @@ export function patchValues(config: ModelConfig, modality: Modality): number {
   return tubelet * patch ** 2 * 3;
 }
 
-/** Values of one target patch: as the input, or one frame of it when predictFrames = frames/tubelet. */
-export function targetValues(config: ModelConfig, modality: Modality): number {
+/** Values of one raw target patch, which is also what is diffused: as the input, or one frame of it when predictFrames = frames/tubelet. */
+export function targetPatchValues(config: ModelConfig, modality: Modality): number {
   if (modality === 'audio') return patchValues(config, 'audio');
   const { frames, tubelet, predictFrames } = videoOf(config);
   return patchValues(config, 'video') / (predictFrames === frames ? 1 : tubelet);
+}
+
+/** Values a decoder predicts per token: those of the target patch, or the width of the teacher's features. */
+export function targetValues(config: ModelConfig, modality: Modality): number {
+  const { targets } = config;
+  return targets.kind === 'teacher' ? targets.width : targetPatchValues(config, modality);
 }
 
 /** The modalities a configuration has, audio first. */

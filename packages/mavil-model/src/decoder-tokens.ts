@@ -1,39 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-// What both decoders begin and end with: visible and masked tokens at decoder width, their places, the head.
-import { gatherTokens, scatterTokens } from '@diffmavil/core';
+// What every decoder begins and ends with: visible and masked tokens at decoder width, in their places, the head.
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyEmbedding, applyLinear, applyNorm, weightOf } from './blocks.ts';
+import { applyBlock, applyEmbedding, applyLinear, applyNorm, weightOf } from './blocks.ts';
 import type { ComputeOptions } from './blocks.ts';
-import { tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
-import { positionsOf } from './encoder.ts';
 import type { Parameters } from './parameters.ts';
+import { placeTokens } from './token-places.ts';
+
+/** Visible tokens that a decoder reads. */
+export interface ShownTokens {
+  /** Whose tokens these are: the decoder's own modality, or the other with inpainting. */
+  readonly modality: Modality;
+  /** Fused visible tokens [batch, visible, width], no class token. */
+  readonly tokens: tf.Tensor3D;
+  /** int32 [batch, visible]: their places in that modality's grid. */
+  readonly order: tf.Tensor;
+}
 
 /** One modality's input to its decoder. */
 export interface DecoderInput {
-  /** Fused visible tokens [batch, visible, width], no class token. */
-  readonly fused: tf.Tensor3D;
-  /** int32 [batch, tokens]: visible first, then masked. */
-  readonly order: tf.Tensor;
-  /** int32 [batch, visible] and [batch, masked]: the two parts of `order`. */
-  readonly visible: tf.Tensor;
+  readonly shown: ShownTokens;
+  /** int32 [batch, masked]: places of the tokens to predict. */
   readonly masked: tf.Tensor;
-  /** Diffused patches x_t [batch, masked, targetValues]; null with mask tokens. */
+  /** Diffused patches x_t [batch, masked, targetPatchValues]; null with mask tokens. */
   readonly noised: tf.Tensor | null;
 }
 
-/** `embed`(fused visible), without positions: [batch, visible, decoder width]. */
-export function visibleTokens(
-  parameters: Parameters,
-  modality: Modality,
-  { fused }: DecoderInput,
-  options: ComputeOptions,
-): tf.Tensor3D {
-  return applyLinear(parameters, `${modality}_decoder.embed`, fused, options);
+/** The module that holds a modality's blocks and final norm. */
+export function decoderStack(config: ModelConfig, modality: Modality): string {
+  return config.decoder.sharing === 'separate' ? `${modality}_decoder` : 'shared_decoder';
 }
 
-/** `noised_embed`(x_t), or the mask token repeated, without positions: [batch, masked, decoder width]. */
+/** The module that embeds visible tokens and holds the mask token. */
+function inputModule(config: ModelConfig, modality: Modality): string {
+  return config.decoder.sharing === 'joint' ? 'shared_decoder' : `${modality}_decoder`;
+}
+
+/** `embed`(visible), in their places: [batch, visible, decoder width]. */
+export function shownTokens(
+  config: ModelConfig,
+  parameters: Parameters,
+  modality: Modality,
+  { shown }: DecoderInput,
+  options: ComputeOptions,
+): tf.Tensor3D {
+  const name = `${inputModule(config, modality)}.embed`;
+  const embedded = applyLinear(parameters, name, shown.tokens, options);
+  return placeTokens(config, parameters, `${shown.modality}_decoder`, embedded, shown.order);
+}
+
+/** `noised_embed`(x_t), or the mask token repeated, in their places: [batch, masked, decoder width]. */
 export function maskedTokens(
   config: ModelConfig,
   parameters: Parameters,
@@ -41,40 +58,59 @@ export function maskedTokens(
   { masked, noised }: DecoderInput,
   options: ComputeOptions,
 ): tf.Tensor3D {
-  const name = `${modality}_decoder`;
-  if (noised !== null) return applyEmbedding(parameters, `${name}.noised_embed`, noised, options);
+  const module = `${modality}_decoder` as const;
+  const place = (x: tf.Tensor3D): tf.Tensor3D => placeTokens(config, parameters, module, x, masked);
+  if (noised !== null) {
+    return place(applyEmbedding(parameters, `${module}.noised_embed`, noised, options));
+  }
   const [batch = 0, count = 0] = masked.shape;
   const zeros = tf.zeros<tf.Rank.R3>([batch, count, config.decoder.width]);
-  return tf.add(zeros, weightOf(parameters, `${name}.mask_token`));
+  const token = weightOf(parameters, `${inputModule(config, modality)}.mask_token`);
+  return place(tf.add(zeros, token));
 }
 
-/** All tokens back in grid order, positions added: [batch, tokens, decoder width]. */
-export function gridTokens(
+/**
+ * Masked tokens after self-attention over the visible and masked ones: [batch, masked, decoder width].
+ * The order of a sequence is nothing to self-attention, so the tokens need not go back to their grid.
+ */
+export function selfAttend(
   config: ModelConfig,
   parameters: Parameters,
   modality: Modality,
   input: DecoderInput,
   options: ComputeOptions,
 ): tf.Tensor3D {
-  const seen = visibleTokens(parameters, modality, input, options);
+  const seen = shownTokens(config, parameters, modality, input, options);
   const hidden = maskedTokens(config, parameters, modality, input, options);
-  const shuffled = tf.concat([seen, hidden], 1);
-  const ordered = scatterTokens(shuffled, input.order, tokenCount(config, modality));
-  return tf.add(ordered, positionsOf(config, modality, config.decoder.width, null));
+  const stack = decoderStack(config, modality);
+  const x = throughBlocks(config, parameters, stack, tf.concat([seen, hidden], 1), options);
+  return tf.slice(x, [0, seen.shape[1], 0], [-1, -1, -1]);
 }
 
-/** The masked tokens of a full grid: [batch, tokens, width] -> [batch, masked, width]; only these are scored. */
-export function onlyMasked(x: tf.Tensor3D, { masked }: DecoderInput): tf.Tensor3D {
-  return gatherTokens(x, masked);
+/** All blocks of `stack`, self-attention over everything: the shape of x stays. */
+export function throughBlocks(
+  config: ModelConfig,
+  parameters: Parameters,
+  stack: string,
+  x: tf.Tensor3D,
+  options: ComputeOptions,
+): tf.Tensor3D {
+  const { depth, heads } = config.decoder;
+  for (let i = 0; i < depth; i++) {
+    const name = `${stack}.blocks.${i}`;
+    x = applyBlock(config, parameters, name, x, { kind: 'self', heads }, options);
+  }
+  return x;
 }
 
-/** Final LayerNorm and linear head: [batch, masked, decoder width] -> predicted x_0 [batch, masked, targetValues]. */
-export function predictPatches(
+/** Final LayerNorm and linear head: [batch, masked, decoder width] -> predicted targets [batch, masked, targetValues]. */
+export function predictTargets(
+  config: ModelConfig,
   parameters: Parameters,
   modality: Modality,
   x: tf.Tensor3D,
   options: ComputeOptions,
 ): tf.Tensor3D {
-  const name = `${modality}_decoder`;
-  return applyLinear(parameters, `${name}.head`, applyNorm(parameters, `${name}.norm`, x), options);
+  const normed = applyNorm(config, parameters, `${decoderStack(config, modality)}.norm`, x);
+  return applyLinear(parameters, `${modality}_decoder.head`, normed, options);
 }

@@ -5,7 +5,7 @@ import { ConfigError, diffuse, gatherTokens, shapeOf } from '@diffmavil/core';
 import { alphaBarAt, alphaBars, forwardCoefficients } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { patchValues, targetValues, tokenCount } from './config.ts';
+import { patchValues, targetPatchValues, tokenCount } from './config.ts';
 import type { MaskedConfig, Modality, ModelConfig } from './config.ts';
 
 /** Where the noise comes from: keys int32 [batch, 4] for keyed normals, or the values [batch, masked, patchValues]. */
@@ -53,7 +53,7 @@ export function diffuseMasked(
 
 /**
  * What the decoder predicts, and what is diffused: the patches themselves, or one frame of each tubelet when
- * video.predictFrames = frames / tubelet. patches [batch, tokens, patchValues] -> [batch, tokens, targetValues].
+ * video.predictFrames = frames / tubelet. patches [batch, tokens, patchValues] -> [batch, tokens, targetPatchValues].
  * May return `patches` itself.
  */
 export function targetPatches(
@@ -61,7 +61,7 @@ export function targetPatches(
   modality: Modality,
   patches: tf.Tensor,
 ): tf.Tensor {
-  const values = targetValues(config, modality);
+  const values = targetPatchValues(config, modality);
   if (values === patchValues(config, modality)) return patches;
   return tf.tidy(() => {
     const { batch, tokens } = shapeOf(patches, '[batch, tokens, values]', 'targetPatches: patches');

@@ -4,7 +4,7 @@ import { devices, expectClose, expectNoLeak } from '@diffmavil/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { audioAttention } from './audio-decoder.ts';
+import { windowAttention } from './audio-decoder.ts';
 import { defineModel } from './config.ts';
 import type { ModelConfig } from './config.ts';
 import { encodeAudio, encodeVideo, meanPool } from './encoder.ts';
@@ -99,18 +99,11 @@ describe('fuse', () => {
     expect([fused.audio!.shape[1], fused.video!.shape[1]]).toEqual([3, 5]);
     disposeTree([parameters, given, fused]);
   });
-
-  it('refuses a bottleneck', () => {
-    const bottleneck: ModelConfig = { ...config, fusion: { ...config.fusion, kind: 'bottleneck' } };
-    expect(() => fuse(bottleneck, {}, {})).toThrow(
-      "fuse: expected fusion 'joint' or 'none', got 'bottleneck'",
-    );
-  });
 });
 
-describe('audioAttention', () => {
+describe('windowAttention', () => {
   const shiftOf = (model: ModelConfig, index: number): unknown => {
-    const attention = audioAttention(model, index);
+    const attention = windowAttention(model, index);
     return attention.kind === 'window' ? attention.shift : attention.kind;
   };
 
@@ -126,9 +119,5 @@ describe('audioAttention', () => {
   it('does not shift along an axis that is one window long', () => {
     const narrow = defineModel({ audio: { mels: 64 } });
     expect(shiftOf(narrow, 1)).toEqual([2, 0]);
-  });
-
-  it('is plain self-attention when global', () => {
-    expect(shiftOf(defineModel({ decoder: { audioAttention: 'global' } }), 1)).toBe('self');
   });
 });

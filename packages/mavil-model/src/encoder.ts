@@ -9,7 +9,7 @@ import type { BranchScales, ComputeOptions } from './blocks.ts';
 import { patchValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
 import type { Parameters } from './parameters.ts';
-import { positionTable } from './positions.ts';
+import { placeTokens } from './token-places.ts';
 
 export interface EncodeOptions extends ComputeOptions {
   /** int32 [batch, ordered]: token indices, those to encode first. Default: all tokens in grid order. */
@@ -24,7 +24,7 @@ export interface EncodeOptions extends ComputeOptions {
 
 /**
  * patches [batch, tokens, patchValues] -> [batch, visible, width], in the order of `order`; with a class
- * token [batch, 1 + visible, width], the class token first. The caller disposes the result.
+ * token [batch, 1 + visible, width], the class token first, a distillation token second. The caller disposes the result.
  */
 export function encode(
   config: ModelConfig,
@@ -33,7 +33,7 @@ export function encode(
   patches: tf.Tensor,
   options: EncodeOptions = {},
 ): tf.Tensor3D {
-  const { width, depth, heads, classToken, finalNorm } = config.encoder;
+  const { depth, heads, sharing, finalNorm } = config.encoder;
   const where = `encode: ${modality}.patches`;
   const tokens = tokenCount(config, modality);
   shapeOf(patches, '[batch, tokens, patchValues]', where, {
@@ -41,18 +41,20 @@ export function encode(
     patchValues: patchValues(config, modality),
   });
   const name = `${modality}_encoder`;
+  const stack = sharing === 'shared' ? 'shared_encoder' : name;
   return tf.tidy(() => {
     const order = firstOf(options, `encode: ${modality}.order`);
     const kept = order === null ? patches : gatherTokens(patches, order);
     const embedded = applyEmbedding(parameters, `${name}.patch_embed`, kept, options);
-    let x = tf.add<tf.Tensor3D>(embedded, positionsOf(config, modality, width, order));
-    if (classToken) x = withClassToken(weightOf(parameters, `${name}.cls_token`), x);
+    const placed = placeTokens(config, parameters, `${modality}_encoder`, embedded, order);
+    let x = withClassTokens(config, parameters, name, placed);
     for (let i = 0; i < depth; i++) {
-      const block = `${name}.blocks.${i}`;
-      x = applyBlock(parameters, block, x, { kind: 'self', heads }, options, options.scales?.[i]);
+      const block = `${stack}.blocks.${i}`;
+      const attention = { kind: 'self', heads } as const;
+      x = applyBlock(config, parameters, block, x, attention, options, options.scales?.[i]);
     }
     if (!finalNorm || options.finalNorm === false) return x;
-    return applyNorm(parameters, `${name}.norm`, x);
+    return applyNorm(config, parameters, `${stack}.norm`, x);
   });
 }
 
@@ -76,35 +78,21 @@ export function encodeVideo(
   return encode(config, parameters, 'video', patches, options);
 }
 
-/** Tokens without the class token, if the model has one: [batch, 1 + visible, width] -> [batch, visible, width]. */
+/** Class and distillation tokens in front of the patches' tokens. */
+export function classTokens(config: ModelConfig): number {
+  const { classToken, distillationToken } = config.encoder;
+  return Number(classToken) + Number(distillationToken);
+}
+
+/** The patches' tokens alone: [batch, class tokens + visible, width] -> [batch, visible, width]. */
 export function withoutClassToken(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor3D {
-  return config.encoder.classToken ? tf.slice(tokens, [0, 1, 0], [-1, -1, -1]) : tokens;
+  const count = classTokens(config);
+  return count > 0 ? tf.slice(tokens, [0, count, 0], [-1, -1, -1]) : tokens;
 }
 
 /** Mean over the visible tokens, class token left out [MAViL §3.2]: [batch, tokens, width] -> [batch, width]. */
 export function meanPool(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor2D {
   return tf.tidy(() => tf.mean<tf.Tensor2D>(withoutClassToken(config, tokens), 1));
-}
-
-/**
- * Fixed positions of the tokens in `order` [batch, count], ready to add: [batch, count, width]; of all tokens
- * in grid order when it is null: [1, tokens, width].
- */
-export function positionsOf(
-  config: ModelConfig,
-  modality: Modality,
-  width: number,
-  order: tf.Tensor | null,
-): tf.Tensor3D {
-  return tf.tidy(() => {
-    const tokens = tokenCount(config, modality);
-    const table = tf.tensor3d(positionTable(config, modality, width), [1, tokens, width]);
-    if (order === null) return table;
-    const [batch = 0, count = 0] = order.shape;
-    // One gather for the whole batch: the table is shared, so the batch is laid along the tokens.
-    const gathered = gatherTokens(table, tf.reshape(order, [1, batch * count]));
-    return tf.reshape<tf.Rank.R3>(gathered, [batch, count, width]);
-  });
 }
 
 function firstOf({ order, visible }: EncodeOptions, where: string): tf.Tensor | null {
@@ -122,7 +110,17 @@ function firstOf({ order, visible }: EncodeOptions, where: string): tf.Tensor | 
   return count === ordered ? order : tf.slice(order, [0, 0], [-1, count]);
 }
 
-function withClassToken(token: tf.Tensor, x: tf.Tensor3D): tf.Tensor3D {
+function withClassTokens(
+  config: ModelConfig,
+  parameters: Parameters,
+  name: string,
+  x: tf.Tensor3D,
+): tf.Tensor3D {
+  const { classToken, distillationToken } = config.encoder;
   const [batch, , width] = x.shape;
-  return tf.concat([tf.add<tf.Tensor3D>(tf.zeros([batch, 1, width]), token), x], 1);
+  const inFront = [
+    ...(classToken ? [`${name}.cls_token`] : []),
+    ...(distillationToken ? [`${name}.dist_token`] : []),
+  ].map((token) => tf.add<tf.Tensor3D>(tf.zeros([batch, 1, width]), weightOf(parameters, token)));
+  return inFront.length === 0 ? x : tf.concat([...inFront, x], 1);
 }

@@ -2,12 +2,10 @@
 // Multiply-accumulates of one forward pass, per clip [DiffMAViL Table 5, App. D]. Only matrix products count:
 // no normalisation, softmax, activation, bias or gather. FLOPs = 2 MACs; a training step is about 3 forwards.
 // Legend: n tokens, w width, r MLP ratio, k keys one query sees.
-import { maskRatio } from '@diffmavil/schedulers';
-import type { MaskRatioCurriculum } from '@diffmavil/schedulers';
-
 import { patchValues, targetValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
-import { visibleCount } from './masking.ts';
+import { maskRatioOf, maskRatiosAt, visibleTokenCount } from './masking.ts';
+import type { MaskCurricula, MaskRatios } from './masking.ts';
 
 export interface MacCounts {
   readonly audioEncoder: number;
@@ -28,10 +26,15 @@ export interface MacOptions {
 }
 
 /** MACs of one clip's forward pass at a mask ratio in [0, 1). */
-export function countMacs(config: ModelConfig, ratio: number, options: MacOptions = {}): MacCounts {
+export function countMacs(
+  config: ModelConfig,
+  ratios: MaskRatios,
+  options: MacOptions = {},
+): MacCounts {
   const exact = options.accounting === 'exact';
-  const audio = config.audio === null ? none : branch(config, 'audio', ratio, exact);
-  const video = config.video === null ? none : branch(config, 'video', ratio, exact);
+  const of = (m: Modality): Branch =>
+    config[m] === null ? none : branch(config, m, maskRatioOf(ratios, m), exact);
+  const [audio, video] = [of('audio'), of('video')];
   const { depth, kind } = config.fusion;
   const fusion =
     kind === 'none'
@@ -50,13 +53,13 @@ export function countMacs(config: ModelConfig, ratio: number, options: MacOption
 /** Mean over the epochs of a curriculum, unrounded: Table 5 row R3 is 60 epochs of 0.9 to 0.8. */
 export function countMacsOverCurriculum(
   config: ModelConfig,
-  curriculum: MaskRatioCurriculum,
+  curricula: MaskCurricula,
   epochs: number,
   options: MacOptions = {},
 ): MacCounts {
   const sum = { audioEncoder: 0, audioDecoder: 0, videoEncoder: 0, videoDecoder: 0, fusion: 0 };
   for (let epoch = 0; epoch < epochs; epoch++) {
-    const macs = countMacs(config, maskRatio(curriculum, epoch, epochs), options);
+    const macs = countMacs(config, maskRatiosAt(curricula, epoch, epochs), options);
     for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += macs[key];
   }
   for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] /= epochs;
@@ -86,7 +89,7 @@ const none: Branch = { tokens: 0, encoder: 0, decoder: 0 };
 
 function branch(config: ModelConfig, modality: Modality, ratio: number, exact: boolean): Branch {
   const all = tokenCount(config, modality);
-  const visible = visibleCount(all, ratio);
+  const visible = visibleTokenCount(config, modality, ratio);
   const { width, depth, mlpRatio, classToken } = config.encoder;
   const views = config.loss.intraWeight > 0 ? 2 : 1;
   const tokens = visible + (exact && classToken ? 1 : 0);

@@ -4,6 +4,7 @@ export {
   defineModel,
   modalities,
   patchValues,
+  targetPatchValues,
   targetValues,
   tokenCount,
   tokenGrid,
@@ -15,9 +16,11 @@ export type {
   FusionConfig,
   LossConfig,
   MaskedConfig,
+  MaskingConfig,
   Modality,
   ModelConfig,
   PartialModelConfig,
+  TargetsConfig,
   VideoConfig,
 } from './config.ts';
 export { presetMasking, presetOrConfig, presets } from './presets.ts';
@@ -31,27 +34,37 @@ export {
   parameterShapes,
 } from './parameters.ts';
 export type { Parameters } from './parameters.ts';
+export type { ClassifierInput } from './parameter-entries.ts';
 export {
   positionTable,
   sinCosPositions1d,
   sinCosPositions2d,
   sinCosPositionsVideo,
 } from './positions.ts';
-export { maskOrder, visibleCount } from './masking.ts';
+export {
+  drawMask,
+  maskOrder,
+  maskRatioOf,
+  maskRatiosAt,
+  visibleCount,
+  visibleTokenCount,
+} from './masking.ts';
+export type { MaskCurricula, MaskRatios } from './masking.ts';
 export type { ComputeOptions } from './blocks.ts';
 export { encode, encodeAudio, encodeVideo, meanPool, withoutClassToken } from './encoder.ts';
 export type { EncodeOptions } from './encoder.ts';
-export { fuse } from './fusion.ts';
+export { fuse, unimodalTokens } from './fusion.ts';
 export type { PerModality } from './fusion.ts';
 export { diffuseMasked, predictedFrameInTubelet, targetPatches } from './diffusion.ts';
 export type { NoiseInput } from './diffusion.ts';
-export { decodeAudio } from './audio-decoder.ts';
-export { decodeVideo } from './video-decoder.ts';
-export type { DecoderInput } from './decoder-tokens.ts';
+export { decode } from './decoder.ts';
+export type { DecoderInput, ShownTokens } from './decoder-tokens.ts';
 export { interModalLoss, intraModalLoss, reconstructionLoss, totalLoss } from './losses.ts';
 export type { LossTerms } from './losses.ts';
 export { pretrainForward } from './mavil.ts';
-export type { PretrainOutputs } from './mavil.ts';
+export type { PretrainOptions, PretrainOutputs } from './mavil.ts';
+export { checkTeacher, teacherTargets } from './teacher.ts';
+export type { Teacher } from './teacher.ts';
 export type { ModalityInput } from './split-tokens.ts';
 export { classifierForward, dropPathRates } from './classifier.ts';
 export type { ClassifierOptions } from './classifier.ts';

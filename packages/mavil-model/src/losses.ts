@@ -30,9 +30,24 @@ export function reconstructionLoss(
   return maskedPatchLoss(prediction, targets, masked, { normalizeTargets });
 }
 
-/** Audio embeddings against video embeddings, [batch, width] each, one direction: audio queries [MAViL eq. 2-3]. */
+/**
+ * Audio embeddings against video embeddings, [batch, width] each: every clip of one modality looks for its own in the
+ * other [MAViL eq. 2-3], in the direction(s) of loss.interDirection.
+ */
 export function interModalLoss(config: ModelConfig, audio: tf.Tensor, video: tf.Tensor): tf.Scalar {
-  return infoNce(audio, video, { temperature: config.loss.interTemperature });
+  const { interTemperature: temperature, interDirection } = config.loss;
+  const forward = (): tf.Scalar => infoNce(audio, video, { temperature });
+  const backward = (): tf.Scalar => infoNce(video, audio, { temperature });
+  switch (interDirection) {
+    case 'audio-to-video':
+      return forward();
+    case 'video-to-audio':
+      return backward();
+    case 'both':
+      return tf.mul(tf.add(forward(), backward()), 0.5);
+    default:
+      return interDirection satisfies never;
+  }
 }
 
 /** First view against second view, [batch, width] each, averaged over the modalities present [MAViL eq. 4]. */

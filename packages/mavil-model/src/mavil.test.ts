@@ -245,7 +245,7 @@ describe('pretrainForward refuses', () => {
   it('two views that would overlap', () => {
     expect(refusal((inputs) => inputs, 0.3)).toBe(
       'pretrainForward: audio: expected a mask ratio of at least 0.5, so that two views of 64 tokens do not overlap, got 0.3. ' +
-        'Try: set loss.intraWeight to 0, which needs no second view',
+        "Try: set loss.intraWeight to 0, which needs no second view, or masking.secondView to 'independent'",
     );
   });
 

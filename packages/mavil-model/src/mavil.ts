@@ -3,19 +3,23 @@
 // Encoders see visible patches only, once per view; fusion and decoders run on the first view.
 import * as tf from '@tensorflow/tfjs-core';
 
-import { decodeAudio } from './audio-decoder.ts';
 import type { ComputeOptions } from './blocks.ts';
 import { modalities } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import type { DecoderInput } from './decoder-tokens.ts';
+import { decode, shownModality } from './decoder.ts';
 import { targetPatches } from './diffusion.ts';
 import { encode, meanPool, withoutClassToken } from './encoder.ts';
-import { fuse } from './fusion.ts';
+import { fuse, mapPresent, unimodalTokens } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
 import { interModalLoss, intraModalLoss, reconstructionLoss, totalLoss } from './losses.ts';
+import type { LossTerms } from './losses.ts';
+import { maskRatioOf } from './masking.ts';
+import type { MaskRatios } from './masking.ts';
 import type { Parameters } from './parameters.ts';
 import { checkSameBatch, noisedTargets, splitTokens } from './split-tokens.ts';
 import type { ModalityInput, SplitTokens } from './split-tokens.ts';
-import { decodeVideo } from './video-decoder.ts';
+import { givenTargets } from './teacher.ts';
 
 /** Outputs of a pass; what a configuration has no use for is left out. Losses are unweighted but for `loss`. */
 export type PretrainOutputs = {
@@ -28,13 +32,21 @@ export type PretrainOutputs = {
   /** Mean of the visible tokens before fusion, first view: [batch, width]. */
   audioEmbedding?: tf.Tensor2D;
   videoEmbedding?: tf.Tensor2D;
-  /** Predicted x_0 of the masked patches, aligned with order[K..): [batch, masked, targetValues]. */
+  /** Predicted x_0 of the masked patches, or the teacher's features of them, aligned with order[K..): [batch, masked, targetValues]. */
   audioPrediction?: tf.Tensor3D;
   videoPrediction?: tf.Tensor3D;
 };
 
+export interface PretrainOptions extends ComputeOptions {
+  /**
+   * Puts this process's embeddings [batch, width] among those of all processes, [all, width], in the same order
+   * everywhere: the contrast then runs over the whole. It must carry gradients back. Default: this batch alone.
+   */
+  readonly gatherNegatives?: (own: tf.Tensor2D) => tf.Tensor2D;
+}
+
 /**
- * The forward pass and its losses. maskRatio in (0, 1): K = floor(tokens (1 - ratio) + 1e-9) tokens are visible.
+ * The forward pass and its losses. maskRatio in (0, 1): K = `visibleTokenCount` tokens are visible.
  * The caller disposes the outputs; run it inside core's `valueAndGrads` to train.
  * Throws ShapeError or ConfigError for inputs that do not fit the configuration.
  */
@@ -42,69 +54,123 @@ export function pretrainForward(
   config: ModelConfig,
   parameters: Parameters,
   inputs: PerModality<ModalityInput>,
-  maskRatio: number,
-  options: ComputeOptions = {},
+  maskRatio: MaskRatios,
+  options: PretrainOptions = {},
 ): PretrainOutputs {
   return tf.tidy(() => {
     const present = modalities(config);
-    const split = perModality(present, (m) => splitTokens(config, m, inputs, maskRatio));
+    const split = perModality(present, (m) =>
+      splitTokens(config, m, inputs, maskRatioOf(maskRatio, m)),
+    );
     checkSameBatch(split);
 
-    const firstView = encodeView(config, parameters, split, 'visible', options);
+    const firstView = encodeView(config, parameters, split, (m) => of(split, m).visible, options);
     const fused = fuse(config, parameters, firstView, options);
-    const targets = perModality(present, (m) => targetPatches(config, m, of(split, m).patches));
-    const predictions = perModality(present, (m) => {
-      const decode = m === 'audio' ? decodeAudio : decodeVideo;
-      const visible = withoutClassToken(config, of(fused, m));
-      const noised = noisedTargets(config, of(split, m), of(targets, m));
-      return decode(config, parameters, { ...of(split, m), fused: visible, noised }, options);
-    });
-    const score = (m: Modality): tf.Scalar =>
-      reconstructionLoss(config, of(predictions, m), of(targets, m), of(split, m).masked);
+    const raw = perModality(present, (m) => targetPatches(config, m, of(split, m).patches));
+    const predictions = decode(
+      config,
+      parameters,
+      perModality(present, (m) => decoderInput(config, m, split, fused, of(raw, m))),
+      options,
+    );
+    const score = (m: Modality): tf.Scalar => {
+      const targets = targetsOf(config, m, of(inputs, m), of(raw, m));
+      return reconstructionLoss(config, of(predictions, m), targets, of(split, m).masked);
+    };
 
-    const { interWeight, intraWeight } = config.loss;
-    const embeddings = pool(config, firstView);
-    const { audio, video } = embeddings;
+    const embeddings = embed(config, parameters, firstView, options);
     const terms = {
-      ...(audio && { audioLoss: score('audio') }),
-      ...(video && { videoLoss: score('video') }),
-      ...(audio && video && interWeight > 0 && { interLoss: interModalLoss(config, audio, video) }),
-      ...(intraWeight > 0 && {
-        intraLoss: intraModalLoss(
-          config,
-          embeddings,
-          pool(config, encodeView(config, parameters, split, 'second', options)),
-        ),
-      }),
+      ...(config.audio && { audioLoss: score('audio') }),
+      ...(config.video && { videoLoss: score('video') }),
+      ...contrast(config, parameters, split, embeddings, options),
     };
     return {
       loss: totalLoss(config, terms),
       ...terms,
-      ...(audio && { audioEmbedding: audio }),
-      ...(video && { videoEmbedding: video }),
+      ...(embeddings.audio && { audioEmbedding: embeddings.audio }),
+      ...(embeddings.video && { videoEmbedding: embeddings.video }),
       ...(predictions.audio && { audioPrediction: predictions.audio }),
       ...(predictions.video && { videoPrediction: predictions.video }),
     };
   });
 }
 
-/** Both encoders on one view: [batch, (1 +) K, width] each. */
+/** The encoders on the tokens `view` of each modality: [batch, class tokens + K, width] each. */
 function encodeView(
   config: ModelConfig,
   parameters: Parameters,
   split: PerModality<SplitTokens>,
-  view: 'visible' | 'second',
+  view: (m: Modality) => tf.Tensor,
   options: ComputeOptions,
 ): PerModality<tf.Tensor3D> {
-  return perModality(modalities(config), (m) => {
-    const { patches, [view]: order } = of(split, m);
-    return encode(config, parameters, m, patches, { ...options, order });
-  });
+  return perModality(modalities(config), (m) =>
+    encode(config, parameters, m, of(split, m).patches, { ...options, order: view(m) }),
+  );
 }
 
-/** Instance embeddings from the uni-modal tokens, before fusion [MAViL §3.2]. */
-function pool(config: ModelConfig, tokens: PerModality<tf.Tensor3D>): PerModality<tf.Tensor2D> {
+/** A decoder reads the visible tokens of its own modality, or of the other one when it paints that in. */
+function decoderInput(
+  config: ModelConfig,
+  modality: Modality,
+  split: PerModality<SplitTokens>,
+  fused: PerModality<tf.Tensor3D>,
+  raw: tf.Tensor,
+): DecoderInput {
+  const source = shownModality(config, modality);
+  return {
+    shown: {
+      modality: source,
+      tokens: withoutClassToken(config, of(fused, source)),
+      order: of(split, source).visible,
+    },
+    masked: of(split, modality).masked,
+    noised: noisedTargets(config, of(split, modality), raw),
+  };
+}
+
+/** What the decoder is to predict: patches, or a teacher's features. */
+function targetsOf(
+  { targets }: ModelConfig,
+  modality: Modality,
+  input: ModalityInput,
+  raw: tf.Tensor,
+): tf.Tensor {
+  if (targets.kind === 'patches') return raw;
+  return givenTargets(targets, input.targets, raw.shape, `pretrainForward: ${modality}`);
+}
+
+/** Instance embeddings from the uni-modal tokens [MAViL §3.2], [batch, width] each. */
+function embed(
+  config: ModelConfig,
+  parameters: Parameters,
+  encoded: PerModality<tf.Tensor3D>,
+  options: ComputeOptions,
+): PerModality<tf.Tensor2D> {
+  const tokens = unimodalTokens(config, parameters, encoded, options);
   return perModality(modalities(config), (m) => meanPool(config, of(tokens, m)));
+}
+
+/** The contrastive terms that have a weight; the second view is encoded only for its own. */
+function contrast(
+  config: ModelConfig,
+  parameters: Parameters,
+  split: PerModality<SplitTokens>,
+  embeddings: PerModality<tf.Tensor2D>,
+  options: PretrainOptions,
+): Pick<LossTerms, 'interLoss' | 'intraLoss'> {
+  const { interWeight, intraWeight } = config.loss;
+  const gather = options.gatherNegatives ?? ((own: tf.Tensor2D) => own);
+  const first = mapPresent(embeddings, gather);
+  const { audio, video } = first;
+  const second = (): PerModality<tf.Tensor2D> => {
+    const view = (m: Modality): tf.Tensor => of(split, m).second as tf.Tensor;
+    const encoded = encodeView(config, parameters, split, view, options);
+    return mapPresent(embed(config, parameters, encoded, options), gather);
+  };
+  return {
+    ...(audio && video && interWeight > 0 && { interLoss: interModalLoss(config, audio, video) }),
+    ...(intraWeight > 0 && { intraLoss: intraModalLoss(config, first, second()) }),
+  };
 }
 
 function perModality<T>(present: readonly Modality[], make: (m: Modality) => T): PerModality<T> {

@@ -1,159 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every weight of a model: name, shape, initial distribution. Names and layout are PyTorch's (Linear weight
-// [out, in]), so a weight file is read by either side. Parameters in memory are one flat record.
-import {
-  CheckpointError,
-  ConfigError,
-  fold,
-  formatShape,
-  normals,
-  uniforms,
-} from '@diffmavil/core';
+// The weights of a model as one flat record: their shapes, their initial values, the check of what a file brings.
+// Which there are is in parameter-entries.ts.
+import { CheckpointError, fold, formatShape, normals, uniforms } from '@diffmavil/core';
 import type { Key } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { modalities, patchValues, targetValues } from './config.ts';
-import type { Modality, ModelConfig } from './config.ts';
+import { modalities } from './config.ts';
+import type { ModelConfig } from './config.ts';
+import { classifierEntries, headEntries, pretrainEntries } from './parameter-entries.ts';
+import type { ClassifierInput, Entry } from './parameter-entries.ts';
 
 /** Weights by name, e.g. `audio_encoder.blocks.0.attn.qkv.weight`. */
 export type Parameters = Readonly<Record<string, tf.Tensor>>;
-
-interface Entry {
-  readonly name: string;
-  readonly shape: number[];
-  /** 'xavier': uniform with bound sqrt(6 / (in + out)); a number: normal with that standard deviation. */
-  readonly init: 'xavier' | 'zeros' | 'ones' | number;
-}
-
-const tokenStd = 0.02;
-const headStd = 2e-5;
-
-function linear(name: string, out: number, into: number, init: Entry['init'] = 'xavier'): Entry[] {
-  return [
-    { name: `${name}.weight`, shape: [out, into], init },
-    { name: `${name}.bias`, shape: [out], init: 'zeros' },
-  ];
-}
-
-function norm(name: string, width: number): Entry[] {
-  return [
-    { name: `${name}.weight`, shape: [width], init: 'ones' },
-    { name: `${name}.bias`, shape: [width], init: 'zeros' },
-  ];
-}
-
-/** Fused qkv is one xavier matrix [3 width, width], as in MAE and AudioMAE. */
-function block(name: string, width: number, hidden: number, attention: Entry[]): Entry[] {
-  return [
-    ...norm(`${name}.norm1`, width),
-    ...attention,
-    ...linear(`${name}.attn.proj`, width, width),
-    ...norm(`${name}.norm2`, width),
-    ...linear(`${name}.mlp.fc1`, hidden, width),
-    ...linear(`${name}.mlp.fc2`, width, hidden),
-  ];
-}
-
-function selfBlock(name: string, width: number, hidden: number): Entry[] {
-  return block(name, width, hidden, linear(`${name}.attn.qkv`, 3 * width, width));
-}
-
-function crossBlock(name: string, width: number, hidden: number): Entry[] {
-  return block(name, width, hidden, [
-    ...linear(`${name}.attn.q`, width, width),
-    ...linear(`${name}.attn.kv`, 2 * width, width),
-  ]);
-}
-
-function repeat(depth: number, make: (index: number) => Entry[]): Entry[] {
-  return Array.from({ length: depth }, (_, index) => make(index)).flat();
-}
-
-function encoderEntries(config: ModelConfig, modality: Modality): Entry[] {
-  const { width, depth, mlpRatio, classToken, finalNorm } = config.encoder;
-  const name = `${modality}_encoder`;
-  return [
-    ...linear(`${name}.patch_embed`, width, patchValues(config, modality)),
-    ...(classToken ? [{ name: `${name}.cls_token`, shape: [1, 1, width], init: tokenStd }] : []),
-    ...repeat(depth, (i) => selfBlock(`${name}.blocks.${i}`, width, width * mlpRatio)),
-    ...(finalNorm ? norm(`${name}.norm`, width) : []),
-  ];
-}
-
-function fusionEntries(config: ModelConfig): Entry[] {
-  const { width, mlpRatio } = config.encoder;
-  if (config.fusion.kind === 'none') return [];
-  return [
-    ...repeat(config.fusion.depth, (i) => selfBlock(`fusion.blocks.${i}`, width, width * mlpRatio)),
-    ...(config.fusion.finalNorm ? norm('fusion.norm', width) : []),
-  ];
-}
-
-function decoderEntries(config: ModelConfig, modality: Modality): Entry[] {
-  const { width, depth, videoAttention } = config.decoder;
-  const values = targetValues(config, modality);
-  const name = `${modality}_decoder`;
-  const cross = modality === 'video' && videoAttention === 'cross';
-  return [
-    ...linear(`${name}.embed`, width, config.encoder.width),
-    ...(config.masked.kind === 'diffused'
-      ? linear(`${name}.noised_embed`, width, values)
-      : [{ name: `${name}.mask_token`, shape: [1, 1, width], init: tokenStd }]),
-    ...repeat(depth, (i) => decoderBlock(config, modality, `${name}.blocks.${i}`)),
-    ...(cross ? norm(`${name}.context_norm`, width) : []),
-    ...norm(`${name}.norm`, width),
-    ...linear(`${name}.head`, values, width),
-  ];
-}
-
-function decoderBlock(config: ModelConfig, modality: Modality, name: string): Entry[] {
-  const { width, heads, window, audioAttention, videoAttention } = config.decoder;
-  const hidden = width * config.encoder.mlpRatio;
-  if (modality === 'video') {
-    return videoAttention === 'cross'
-      ? crossBlock(name, width, hidden)
-      : selfBlock(name, width, hidden);
-  }
-  if (audioAttention === 'global') return selfBlock(name, width, hidden);
-  // Choice: the bias starts N(0, 0.02), as Swin's; the papers say nothing.
-  const offsets = (2 * window[0] - 1) * (2 * window[1] - 1);
-  const bias = { name: `${name}.rel_bias`, shape: [offsets, heads], init: tokenStd };
-  return [...selfBlock(name, width, hidden), bias];
-}
-
-function headEntries(config: ModelConfig, modality: Modality, classes: number): Entry[] {
-  const { width } = config.encoder;
-  if (!Number.isInteger(classes) || classes < 1) {
-    throw new ConfigError(`classifier: expected a whole number of classes from 1, got ${classes}`);
-  }
-  return [
-    ...norm(`${modality}_head.norm`, width),
-    // AudioMAE truncates at +-2 absolute, 100000 standard deviations, so a plain normal is the same.
-    ...linear(`${modality}_head.linear`, classes, width, headStd),
-  ];
-}
-
-function pretrainEntries(config: ModelConfig): Entry[] {
-  const present = modalities(config);
-  return [
-    ...present.flatMap((modality) => encoderEntries(config, modality)),
-    ...fusionEntries(config),
-    ...present.flatMap((modality) => decoderEntries(config, modality)),
-  ];
-}
 
 /** Name and shape of every weight of the pre-training model, in forward order. */
 export function parameterShapes(config: ModelConfig): Record<string, number[]> {
   return shapesOf(pretrainEntries(config));
 }
 
-/** Name and shape of every weight of a classifier: one encoder and its head. */
+/** Name and shape of every weight of a classifier: its encoder, or both and the fusion, and its head. */
 export function classifierShapes(
   config: ModelConfig,
-  modality: Modality,
+  input: ClassifierInput,
   classes: number,
 ): Record<string, number[]> {
-  return shapesOf([...encoderEntries(config, modality), ...headEntries(config, modality, classes)]);
+  return shapesOf(classifierEntries(config, input, classes));
 }
 
 /** Weights in the module whose names start with `prefix` and a dot; all of them without a prefix. */
@@ -174,20 +45,22 @@ export function initializeParameters(config: ModelConfig, key: Key): Record<stri
 /** Draws a classification head: LayerNorm 1 and 0, linear N(0, 2e-5), bias 0 [AudioMAE fine-tuning]. */
 export function initializeHead(
   config: ModelConfig,
-  modality: Modality,
+  input: ClassifierInput,
   classes: number,
   key: Key,
 ): Record<string, tf.Tensor> {
-  return drawAll(headEntries(config, modality, classes), key);
+  return drawAll(headEntries(config, input, classes), key);
 }
 
 function drawAll(entries: readonly Entry[], key: Key): Record<string, tf.Tensor> {
   return Object.fromEntries(
-    entries.map((entry) => [entry.name, tf.tensor(draw(entry, key), entry.shape, 'float32')]),
+    entries.map((entry) => [entry.name, tf.tensor(draw(entry, key), [...entry.shape], 'float32')]),
   );
 }
 
 function draw({ name, shape, init }: Entry, key: Key): Float32Array {
+  // A copy: the table is shared, and a backend may keep the array it is given.
+  if (typeof init === 'function') return init().slice();
   const count = sizeOf(shape);
   if (init === 'zeros') return new Float32Array(count);
   if (init === 'ones') return new Float32Array(count).fill(1);
@@ -200,11 +73,17 @@ function draw({ name, shape, init }: Entry, key: Key): Float32Array {
 }
 
 function shapesOf(entries: readonly Entry[]): Record<string, number[]> {
-  return Object.fromEntries(entries.map(({ name, shape }) => [name, shape]));
+  return Object.fromEntries(entries.map(({ name, shape }) => [name, [...shape]]));
 }
 
 function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
+}
+
+/** What a classifier of this model can read. */
+function classifierInputs(config: ModelConfig): ClassifierInput[] {
+  const present = modalities(config);
+  return present.length === 2 ? [...present, 'both'] : present;
 }
 
 /** The module a weight belongs to: `audio_encoder` of `audio_encoder.blocks.0.norm1.weight`. */
@@ -223,7 +102,9 @@ export function checkParameterShapes(
   { classes = null, where }: { classes?: number | null; where: string },
 ): void {
   const heads =
-    classes === null ? [] : modalities(config).flatMap((m) => headEntries(config, m, classes));
+    classes === null
+      ? []
+      : classifierInputs(config).flatMap((m) => headEntries(config, m, classes));
   const expected = shapesOf([...pretrainEntries(config), ...heads]);
   const present = new Set(Object.keys(given).map(moduleOf));
   if (!modalities(config).some((modality) => present.has(`${modality}_encoder`))) {

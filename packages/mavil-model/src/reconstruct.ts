@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filling in masked patches with a pre-trained model: one step from x_t, or DDPM sampling from pure noise with
 // the visible patches fixed [DiffMAE], [DDPM alg. 2]. DiffMAViL itself only ever takes one step [App. B.2].
-import { ConfigError, fold, keysTensorData, makeKey, normals } from '@diffmavil/core';
+import { ConfigError, disposeTree, fold, keysTensorData, makeKey, normals } from '@diffmavil/core';
 import type { Key } from '@diffmavil/core';
 import { ddpmStep, respacedTimesteps, reversePath } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { decodeAudio } from './audio-decoder.ts';
-import { targetValues, tokenCount } from './config.ts';
+import { targetPatchValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import type { ShownTokens } from './decoder-tokens.ts';
+import { decode, shownModality } from './decoder.ts';
 import { alphaBarTable, targetPatches } from './diffusion.ts';
 import { encode, withoutClassToken } from './encoder.ts';
-import { fuse } from './fusion.ts';
+import { fuse, mapPresent } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
-import { maskOrder } from './masking.ts';
+import { drawMask } from './masking.ts';
 import type { Parameters } from './parameters.ts';
 import { noisedTargets, splitTokens } from './split-tokens.ts';
 import type { SplitTokens } from './split-tokens.ts';
-import { decodeVideo } from './video-decoder.ts';
 
 export interface ReconstructOptions {
   /** Share of the tokens to hide, above 0 and below 1. Default 0.8. */
@@ -30,7 +30,7 @@ export interface ReconstructOptions {
   readonly steps?: number;
 }
 
-/** Patches of one clip, row-major [tokens, targetValues]. */
+/** Patches of one clip, row-major [tokens, targetPatchValues]. */
 export interface PatchReconstruction {
   readonly original: Float32Array;
   /** `original` with the hidden patches 0, the data set's mean. */
@@ -55,32 +55,61 @@ export function reconstructPatches(
   checkOptions(config, options);
   const key = fold(makeKey(options.seed ?? 0), 'reconstruct');
   return tf.tidy(() => {
-    const given = (['audio', 'video'] as const).filter((m) => patches[m] !== undefined);
-    const split = given.map((m) => splitClip(config, m, patches[m] as tf.Tensor, key, options));
-    const encoded = split.map(({ modality, tokens }) => {
-      const order = tokens.visible;
-      return [modality, encode(config, parameters, modality, tokens.patches, { order })];
-    });
-    const fused = fuse(config, parameters, Object.fromEntries(encoded) as PerModality<tf.Tensor3D>);
-    const filled = split.map(({ modality, tokens }) => {
-      const targets = targetPatches(config, modality, tokens.patches);
-      const visible = withoutClassToken(config, fused[modality] as tf.Tensor3D);
-      const decode = (noised: tf.Tensor3D | null): tf.Tensor3D =>
-        (modality === 'audio' ? decodeAudio : decodeVideo)(config, parameters, {
-          ...tokens,
-          fused: visible,
-          noised,
-        });
-      const { steps = 1 } = options;
-      const predicted =
-        steps === 1
-          ? decode(noisedTargets(config, tokens, targets))
-          : sample(config, modality, tokens, steps, fold(key, modality), decode);
-      return [modality, compose(config, targets, predicted, tokens)];
-    });
+    const split = mapPresent(patches, (tensor, m) => splitClip(config, m, tensor, key, options));
+    const encoded = mapPresent(split, ({ patches: own, visible: order }, m) =>
+      encode(config, parameters, m, own, { order }),
+    );
+    const fused = mapPresent(fuse(config, parameters, encoded), (tokens) =>
+      withoutClassToken(config, tokens),
+    );
+    const targets = mapPresent(split, (tokens, m) => targetPatches(config, m, tokens.patches));
+    const predict = (noised: PerModality<tf.Tensor3D>): PerModality<tf.Tensor3D> => {
+      const inputs = mapPresent(split, ({ masked }, m) => {
+        const shown = shownTokens(config, m, split, fused);
+        return { shown, masked, noised: noised[m] ?? null };
+      });
+      return decode(config, parameters, inputs);
+    };
+    const { steps = 1 } = options;
+    const predicted =
+      steps === 1
+        ? predict(noisedOnce(config, split, targets))
+        : sample(config, split, steps, key, predict);
     // Plain arrays: nothing for the tidy to keep.
-    return Object.fromEntries(filled) as never;
+    return mapPresent(predicted, (guess, m) =>
+      compose(config, targets[m] as tf.Tensor, guess, split[m] as SplitTokens),
+    ) as never;
   });
+}
+
+/** Visible tokens that the decoder of a modality reads. Throws ConfigError when those are of a modality not given. */
+function shownTokens(
+  config: ModelConfig,
+  modality: Modality,
+  split: PerModality<SplitTokens>,
+  fused: PerModality<tf.Tensor3D>,
+): ShownTokens {
+  const source = shownModality(config, modality);
+  const [tokens, order] = [fused[source], split[source]?.visible];
+  if (tokens === undefined || order === undefined) {
+    throw new ConfigError(
+      `reconstruct: expected ${source} too, as this model paints ${modality} in from it, got none`,
+    );
+  }
+  return { modality: source, tokens, order };
+}
+
+/** x_t at the timestep asked for; nothing with mask tokens. */
+function noisedOnce(
+  config: ModelConfig,
+  split: PerModality<SplitTokens>,
+  targets: PerModality<tf.Tensor>,
+): PerModality<tf.Tensor3D> {
+  if (config.masked.kind === 'mask-token') return {};
+  return mapPresent(
+    split,
+    (tokens, m) => noisedTargets(config, tokens, targets[m] as tf.Tensor) as tf.Tensor3D,
+  );
 }
 
 function checkOptions(config: ModelConfig, { steps = 1 }: ReconstructOptions): void {
@@ -100,40 +129,39 @@ function checkOptions(config: ModelConfig, { steps = 1 }: ReconstructOptions): v
   }
 }
 
-interface SplitClip {
-  readonly modality: Modality;
-  readonly tokens: SplitTokens;
-}
-
 function splitClip(
   config: ModelConfig,
   modality: Modality,
   patches: tf.Tensor,
   key: Key,
   { maskRatio = 0.8, timestep }: ReconstructOptions,
-): SplitClip {
+): SplitTokens {
   const tokens = tokenCount(config, modality);
-  const order = tf.tensor2d(maskOrder(fold(key, modality, 'mask'), tokens), [1, tokens], 'int32');
+  const mask = drawMask(config, modality, maskRatio, fold(key, modality, 'mask'));
+  const order = tf.tensor2d(mask, [1, tokens], 'int32');
   const keys = tf.tensor2d(keysTensorData([fold(key, modality, 'noise')]), [1, 4], 'int32');
   const last = config.masked.kind === 'diffused' ? config.masked.timesteps : 1;
   const input = { patches, order, timesteps: [timestep ?? last], noise: { keys } };
   // There is no second view here, so any ratio will do.
   const oneView = { ...config, loss: { ...config.loss, intraWeight: 0 } };
-  return { modality, tokens: splitTokens(oneView, modality, { [modality]: input }, maskRatio) };
+  return splitTokens(oneView, modality, { [modality]: input }, maskRatio);
 }
 
+/** Patches of each modality from pure noise; both are denoised together, as a decoder may read both. */
 function sample(
   config: ModelConfig,
-  modality: Modality,
-  { masked }: SplitTokens,
+  split: PerModality<SplitTokens>,
   steps: number,
   key: Key,
-  decode: (noised: tf.Tensor3D) => tf.Tensor3D,
-): tf.Tensor3D {
+  predict: (noised: PerModality<tf.Tensor3D>) => PerModality<tf.Tensor3D>,
+): PerModality<tf.Tensor3D> {
   if (config.masked.kind !== 'diffused') throw new ConfigError('reconstruct: expected diffusion');
-  const shape: [number, number, number] = [1, masked.shape[1] ?? 0, targetValues(config, modality)];
-  const draw = (step: number): tf.Tensor3D =>
-    tf.tensor3d(normals(fold(key, 'sample', step), shape[1] * shape[2]), shape);
+  const draw = (step: number): PerModality<tf.Tensor3D> =>
+    mapPresent(split, ({ masked }, m) => {
+      const values = targetPatchValues(config, m);
+      const count = masked.shape[1] ?? 0;
+      return tf.tensor3d(normals(fold(key, m, 'sample', step), count * values), [1, count, values]);
+    });
   const path = reversePath(
     alphaBarTable(config.masked),
     respacedTimesteps(config.masked.timesteps, steps),
@@ -141,15 +169,18 @@ function sample(
   let x = draw(0);
   for (const [i, { alphaBar, alphaBarPrevious }] of path.entries()) {
     const previous = x;
+    const step = ddpmStep({ alphaBar, alphaBarPrevious, prediction: 'x0' });
     x = tf.tidy(() => {
-      const step = ddpmStep({ alphaBar, alphaBarPrevious, prediction: 'x0' });
-      const mean = tf.add<tf.Tensor3D>(
-        tf.mul(decode(previous), step.prediction),
-        tf.mul(previous, step.noised),
-      );
-      return step.noise === 0 ? mean : tf.add(mean, tf.mul(draw(i + 1), step.noise));
+      const predicted = predict(previous);
+      const noise: PerModality<tf.Tensor3D> = step.noise === 0 ? {} : draw(i + 1);
+      return mapPresent(previous, (noised, m) => {
+        const guess = tf.mul(predicted[m] as tf.Tensor3D, step.prediction);
+        const mean = tf.add<tf.Tensor3D>(guess, tf.mul(noised, step.noised));
+        const fresh = noise[m];
+        return fresh === undefined ? mean : tf.add(mean, tf.mul(fresh, step.noise));
+      });
     });
-    previous.dispose();
+    disposeTree(previous);
   }
   return x;
 }

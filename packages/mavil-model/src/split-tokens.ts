@@ -15,24 +15,26 @@ import { pretrainVisibleCount } from './masking.ts';
 export interface ModalityInput {
   /** Normalised patches [batch, tokens, patchValues]. */
   readonly patches: tf.Tensor;
-  /** int32 [batch, tokens], a permutation per clip: the first K visible, the next K the second view, masked from K on. */
+  /** int32 [batch, tokens], a permutation per clip: the first K visible, masked from K on; the next K are a disjoint second view. */
   readonly order: tf.Tensor;
+  /** int32 [batch, K or more], distinct tokens: the first K are an independent second view. Needed for that only. */
+  readonly secondOrder?: tf.Tensor;
   /** Diffusion timestep of each clip, 1..T; not needed with mask tokens. */
   readonly timesteps?: ArrayLike<number> | tf.Tensor;
   /** Noise, aligned with order[K..); not needed with mask tokens. */
   readonly noise?: NoiseInput;
+  /** A teacher's features of all tokens, [batch, tokens, targets.width]; needed where a teacher is the target. */
+  readonly targets?: tf.Tensor;
 }
 
 /** A modality's tokens, cut: indices are int32. */
 export interface SplitTokens {
   readonly patches: tf.Tensor;
-  /** [batch, tokens] */
-  readonly order: tf.Tensor;
   /** [batch, K]: what the encoder sees. */
   readonly visible: tf.Tensor;
-  /** [batch, K]: what it sees in the second view, disjoint from the first; [batch, 0] when there is none. */
-  readonly second: tf.Tensor;
-  /** [batch, tokens - K]: what the decoder predicts, the second view's tokens among them. */
+  /** [batch, K]: what it sees in the second view; null when there is none. */
+  readonly second: tf.Tensor | null;
+  /** [batch, tokens - K]: what the decoder predicts, a disjoint second view's tokens among them. */
   readonly masked: tf.Tensor;
   readonly timesteps: ArrayLike<number> | null;
   readonly noise: NoiseInput | null;
@@ -57,22 +59,52 @@ export function splitTokens(
     tokens,
     patchValues: patchValues(config, modality),
   });
-  shapeOf(input.order, '[batch, tokens]', `${where}.order`, { batch, tokens });
-  if (input.order.dtype !== 'int32') {
-    throw new ShapeError(`${where}.order: expected dtype int32, got ${input.order.dtype}`);
-  }
-  const twice = config.loss.intraWeight > 0;
-  const visible = pretrainVisibleCount(tokens, maskRatio, twice, where);
+  checkIndices(input.order, `${where}.order`, { batch, tokens });
+  const visible = pretrainVisibleCount(config, modality, maskRatio, where);
   const part = (from: number, count: number): tf.Tensor =>
     tf.slice(input.order, [0, from], [-1, count]);
   return {
     patches: input.patches,
-    order: input.order,
     visible: part(0, visible),
-    second: part(visible, twice ? visible : 0),
+    second: config.loss.intraWeight > 0 ? secondView(config, input, visible, where) : null,
     masked: part(visible, tokens - visible),
     ...noising(config, input, batch, where),
   };
+}
+
+function secondView(
+  config: ModelConfig,
+  { order, secondOrder }: ModalityInput,
+  visible: number,
+  where: string,
+): tf.Tensor {
+  if (config.masking.secondView === 'disjoint') {
+    return tf.slice(order, [0, visible], [-1, visible]);
+  }
+  if (secondOrder === undefined) {
+    throw new ConfigError(
+      `${where}: expected secondOrder for an independent second view, got none`,
+    );
+  }
+  const [batch = 0, given = 0] = secondOrder.shape;
+  checkIndices(secondOrder, `${where}.secondOrder`, { batch: order.shape[0] ?? 0, tokens: given });
+  if (given < visible) {
+    throw new ShapeError(
+      `${where}.secondOrder: expected ${visible} tokens or more of ${batch} clips, got ${given}`,
+    );
+  }
+  return tf.slice(secondOrder, [0, 0], [-1, visible]);
+}
+
+function checkIndices(
+  order: tf.Tensor,
+  where: string,
+  known: { readonly batch: number; readonly tokens: number },
+): void {
+  shapeOf(order, '[batch, tokens]', where, known);
+  if (order.dtype !== 'int32') {
+    throw new ShapeError(`${where}: expected dtype int32, got ${order.dtype}`);
+  }
 }
 
 function noising(
@@ -95,7 +127,7 @@ function noising(
   return { timesteps: values, noise };
 }
 
-/** x_t of the masked target patches, [batch, masked, targetValues]; null with mask tokens. */
+/** x_t of the masked target patches, [batch, masked, targetPatchValues]; null with mask tokens. */
 export function noisedTargets(
   config: ModelConfig,
   { masked, timesteps, noise }: SplitTokens,
@@ -107,7 +139,7 @@ export function noisedTargets(
 
 /** Throws ShapeError unless both modalities bring the same clips. */
 export function checkSameBatch({ audio, video }: PerModality<SplitTokens>): void {
-  const [first, second] = [audio?.order.shape[0], video?.order.shape[0]];
+  const [first, second] = [audio?.visible.shape[0], video?.visible.shape[0]];
   if (first !== undefined && second !== undefined && first !== second) {
     throw new ShapeError(
       `pretrainForward: expected as many audio clips as video clips, got ${first} and ${second}`,

@@ -8,7 +8,7 @@ import {
   type PatchReconstruction,
   modalities,
   reconstructPatches,
-  targetValues,
+  targetPatchValues,
 } from '@diffmavil/model';
 import { type ModelFolder, loadModelFolder } from '@diffmavil/model/node';
 import type * as tf from '@tensorflow/tfjs-core';
@@ -171,7 +171,7 @@ function draw(
     const made = oneStep[modality]!;
     const sample = sampled?.[modality] ?? null;
     const layout = {
-      values: targetValues(config, modality),
+      values: targetPatchValues(config, modality),
       normalized: config.loss.normalizeTargets,
     };
     const error: MaskedError = {

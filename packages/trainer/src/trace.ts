@@ -24,7 +24,7 @@ export interface TraceRequest {
   /**
    * Weights under their names in `model.safetensors`, and for each modality m: `m.patches` [batch, tokens, patchValues],
    * `m.order` int32 [batch, tokens]; with diffusion also `m.timestep` int32 [batch] in 1..T and `m.noise`
-   * [batch, masked, targetValues], aligned with order[K..).
+   * [batch, masked, targetPatchValues], aligned with order[K..).
    */
   readonly tensors: Readonly<Record<string, SafeTensor>>;
   /** Above 0 and below 1: K = floor(tokens (1 - ratio) + 1e-9) tokens are visible. */

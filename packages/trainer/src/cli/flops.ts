@@ -2,6 +2,7 @@
 // `diffmavil flops`: multiply-accumulates by module, and their ratios to MAViL [DiffMAViL Table 5].
 import {
   type MacCounts,
+  type MaskCurricula,
   type ModelConfig,
   type PresetName,
   countMacsOverCurriculum,
@@ -10,7 +11,6 @@ import {
   presetMasking,
   presets,
 } from '@diffmavil/model';
-import type { MaskRatioCurriculum } from '@diffmavil/schedulers';
 import { defineRun } from '../config.ts';
 import { parseArguments, required } from './arguments.ts';
 import type { Command } from './command.ts';
@@ -18,7 +18,7 @@ import { readConfig } from './config-file.ts';
 
 interface Subject {
   readonly model: ModelConfig;
-  readonly curriculum: MaskRatioCurriculum;
+  readonly curriculum: MaskCurricula;
   readonly epochs: number;
 }
 
