@@ -154,14 +154,16 @@ class WindowBlock(Block):
         x = x.unflatten(2, (a, b)).unflatten(1, (rows // a, columns // b))
         return x.permute(0, 1, 3, 2, 4, 5).reshape(x.shape[0], rows, columns, x.shape[-1])
 
-    def attention_bias(self):
-        """[windows, heads, a * b, a * b]: relative position, and -100 across the seam of the roll."""
-        (rows, columns), (a, b) = self.grid, self.window
+    def offsets(self):
+        """Row and column distance of every pair in a window, query minus key: [a * b, a * b] each."""
+        a, b = self.window
         row = torch.arange(a).repeat_interleave(b)
         column = torch.arange(b).repeat(a)
-        row_distance = row[:, None] - row[None, :] + a - 1
-        column_distance = column[:, None] - column[None, :] + b - 1
-        relative = self.rel_bias[row_distance * (2 * b - 1) + column_distance].permute(2, 0, 1)
+        return row[:, None] - row[None, :], column[:, None] - column[None, :]
+
+    def seam_mask(self, dtype):
+        """[windows, a * b, a * b]: -100 between tokens that the roll brought together, else 0."""
+        (rows, columns), (a, b) = self.grid, self.window
 
         def bands(length, window, shift):
             place = torch.arange(length)
@@ -169,8 +171,15 @@ class WindowBlock(Block):
 
         region = bands(rows, a, self.shift[0])[:, None] * 3 + bands(columns, b, self.shift[1])[None, :]
         region = self.windows(region[None, :, :, None])[0, :, :, 0]
-        mask = (region[:, :, None] != region[:, None, :]) * torch.tensor(-100.0, dtype=relative.dtype)
-        return relative[None] + mask[:, None]
+        return (region[:, :, None] != region[:, None, :]) * torch.tensor(-100.0, dtype=dtype)
+
+    def attention_bias(self):
+        """[windows, heads, a * b, a * b]: relative position, and -100 across the seam of the roll."""
+        a, b = self.window
+        row_distance, column_distance = self.offsets()
+        index = (row_distance + a - 1) * (2 * b - 1) + column_distance + b - 1
+        relative = self.rel_bias[index].permute(2, 0, 1)
+        return relative[None] + self.seam_mask(relative.dtype)[:, None]
 
     def forward(self, x):
         sr, sc = self.shift
