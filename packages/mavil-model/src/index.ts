@@ -53,7 +53,7 @@ export type { MaskCurricula, MaskRatios } from './masking.ts';
 export type { ComputeOptions } from './blocks.ts';
 export { encode, encodeAudio, encodeVideo, meanPool, withoutClassToken } from './encoder.ts';
 export type { EncodeOptions } from './encoder.ts';
-export { fuse, unimodalTokens } from './fusion.ts';
+export { fuse, mapPresent, unimodalTokens } from './fusion.ts';
 export type { PerModality } from './fusion.ts';
 export { diffuseMasked, predictedFrameInTubelet, targetPatches } from './diffusion.ts';
 export type { NoiseInput } from './diffusion.ts';

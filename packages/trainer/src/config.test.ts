@@ -50,6 +50,22 @@ describe('defineRun', () => {
     );
   });
 
+  it('takes a curriculum for each modality, and says what goes with it', () => {
+    const masking = { audio: { kind: 'fixed', ratio: 0.7 }, video: { kind: 'fixed', ratio: 0.9 } };
+    expect(
+      defineRun({ model: 'avmae', masking, batch: { size: 2, adaptive: false } }).masking,
+    ).toEqual(masking);
+    expect(() => defineRun({ model: 'avmae', masking })).toThrow(
+      'run config: batch.adaptive: expected false with a curriculum per modality, got true',
+    );
+    expect(() => defineRun({ model: 'tiny', masking: { audio: masking.audio } })).toThrow(
+      /^run config: masking\.video: /,
+    );
+    expect(() => defineRun({ model: 'tiny', teacher: 'runs/a' })).toThrow(
+      "run config: teacher: expected null, as model.targets.kind is 'patches', got 'runs/a'",
+    );
+  });
+
   it('names the presets when the model is none of them', () => {
     expect(messageOf(() => defineRun({ model: 'huge' }))).toMatch(
       /^run config: expected model to be a preset \(tiny, small, base, .*\) or an object, got 'huge'$/,

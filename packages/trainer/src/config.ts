@@ -2,8 +2,13 @@
 // The configuration of a run: plain JSON, checked at once, frozen. Every field's line gives unit, range and default; errors use the same
 // names. `defineRun` is for pre-training, `defineFinetune` for classifiers; the parts they share stand once.
 import { ConfigError } from '@diffmavil/core';
-import { type ModelConfig, type PresetName, defineModel, presets } from '@diffmavil/model';
-import type { MaskRatioCurriculum } from '@diffmavil/schedulers';
+import {
+  type MaskCurricula,
+  type ModelConfig,
+  type PresetName,
+  defineModel,
+  presets,
+} from '@diffmavil/model';
 import { z } from 'zod';
 import { closestName } from './closest-name.ts';
 
@@ -86,10 +91,12 @@ interface SharedConfig {
 
 /** Configuration of a pre-training run. */
 export interface RunConfig extends SharedConfig {
-  /** Mask-ratio curriculum over epochs. Default linear 0.9 to 0.8 [DiffMAViL §3]. */
-  readonly masking: MaskRatioCurriculum;
-  /** Samples a step at the lowest mask ratio; `adaptive` scales it with the ratio [DiffMAViL §3]. */
+  /** Mask-ratio curriculum over epochs, one or `{audio, video}`. Default linear 0.9 to 0.8 [DiffMAViL §3]. */
+  readonly masking: MaskCurricula;
+  /** Samples a step at the lowest mask ratio; `adaptive` scales it with the ratio, for one curriculum only [DiffMAViL §3]. */
   readonly batch: { readonly size: number; readonly adaptive: boolean };
+  /** Run or model folder of the frozen teacher, where `model.targets.kind` is `teacher` [MAViL §3.3]. Default null. */
+  readonly teacher: string | null;
 }
 
 /** Configuration of a fine-tuning run: a classifier on one modality. */
@@ -157,7 +164,6 @@ const maskingSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('cosine'), start: fraction, end: fraction }),
   z.strictObject({ kind: z.literal('step'), ratios: z.array(fraction), epochs: z.array(z.int()) }),
 ]);
-
 const shared = {
   seed: z.int().min(0).max(0xffffffff).default(0),
   model: z.union([z.string(), z.looseObject({})]),
@@ -183,6 +189,12 @@ const runSchema = z.strictObject({
   batch: z
     .strictObject({ size: z.int().min(1), adaptive: z.boolean().default(true) })
     .default({ size: 16, adaptive: true }),
+  teacher: z.string().nullable().default(null),
+});
+
+/** A curriculum per modality is another form, so that a fault in either names its own keys. */
+const runSchemaByModality = runSchema.extend({
+  masking: z.strictObject({ audio: maskingSchema, video: maskingSchema }),
 });
 
 const finetuneSchema = z.strictObject({
@@ -208,7 +220,23 @@ const finetuneSchema = z.strictObject({
  * @throws ConfigError naming every fault at once.
  */
 export function defineRun(partial: unknown): RunConfig {
-  return check(runSchema, partial, 'run config') as RunConfig;
+  const masking: unknown = Object(partial).masking;
+  const byModality = Object.keys(Object(masking)).some((key) => key === 'audio' || key === 'video');
+  const schema = byModality ? runSchemaByModality : runSchema;
+  const config = check(schema, partial, 'run config') as RunConfig;
+  const faults = [
+    ...(config.batch.adaptive && !('kind' in config.masking)
+      ? ['batch.adaptive: expected false with a curriculum per modality, got true']
+      : []),
+    ...(config.model.targets.kind === 'teacher' && config.teacher === null
+      ? ["teacher: expected a run or model folder, as model.targets.kind is 'teacher', got null"]
+      : []),
+    ...(config.model.targets.kind === 'patches' && config.teacher !== null
+      ? [`teacher: expected null, as model.targets.kind is 'patches', got '${config.teacher}'`]
+      : []),
+  ];
+  if (faults.length > 0) throw new ConfigError(`run config: ${faults.join('; ')}`);
+  return config;
 }
 
 /** As `defineRun`, for fine-tuning. */

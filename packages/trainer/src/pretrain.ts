@@ -1,20 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pre-training [DiffMAViL §3]: masked audio and video patches, diffused, are predicted from the visible ones. The mask ratio follows the
 // curriculum, the batch size follows the mask ratio.
-import { disposeTree, fold, keysTensorData, makeKey, uniformStream } from '@diffmavil/core';
 import {
+  type Key,
+  disposeTree,
+  fold,
+  keysTensorData,
+  makeKey,
+  uniformStream,
+} from '@diffmavil/core';
+import {
+  type MaskRatios,
   type Modality,
   type ModalityInput,
   type ModelConfig,
+  type PerModality,
+  type Teacher,
+  checkTeacher,
+  drawMask,
   initializeParameters,
-  maskOrder,
+  mapPresent,
+  maskRatioOf,
+  maskRatiosAt,
   modalities,
   parameterShapes,
   pretrainForward,
+  teacherTargets,
   tokenCount,
 } from '@diffmavil/model';
-import { saveModelFolder } from '@diffmavil/model/node';
-import { adaptiveBatchSize, maskRatio } from '@diffmavil/schedulers';
+import { loadModelFolder, saveModelFolder } from '@diffmavil/model/node';
+import { adaptiveBatchSize } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { RunConfig } from './config.ts';
 import { clipsOfSplits, readDataset } from './data/dataset.ts';
@@ -22,7 +37,7 @@ import { type LoadedSample, trainingLoader } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
 import type { ProgressOutput } from './progress.ts';
-import { type RunRecord, modelFolder, openRunFolder } from './run-folder.ts';
+import { type RunRecord, modelFolder, modelFolderOf, openRunFolder } from './run-folder.ts';
 import type { LossOutputs } from './step.ts';
 import { type Task, type TrainResult, train } from './train.ts';
 
@@ -45,36 +60,63 @@ export async function pretrain(options: PretrainOptions): Promise<Omit<TrainResu
   const record: RunRecord = { kind: 'pretrain', config, data: dataset.source };
   const checkpoint = openRunFolder(run, record, options.resume);
   const preprocessor = await buildPreprocessor({ config, clips, run, output });
+  const teacher = await loadTeacher(config);
   const { parameters, ...result } = await train({
     run,
     record,
     checkpoint,
     datasetHash: dataset.hash,
     loader: trainingLoader(config, clips, preprocessor),
-    task: pretrainTask(config),
+    task: pretrainTask(config, teacher),
     initialize: () => initializeParameters(config.model, fold(makeKey(config.seed), 'initialize')),
     parameterNames: Object.keys(parameterShapes(config.model)),
     output,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
+  disposeTree(teacher?.parameters);
   if (result.finished)
     await saveModelFolder(modelFolder(run), { config: config.model, parameters, preprocessor });
   disposeTree(parameters);
   return result;
 }
 
-function pretrainTask(config: RunConfig): Task {
-  const { model, masking, epochs, batch } = config;
-  const ratio = (epoch: number): number => maskRatio(masking, epoch, epochs);
+/** The frozen model whose features are predicted, if the configuration has one. */
+async function loadTeacher(config: RunConfig): Promise<Teacher | null> {
+  if (config.teacher === null) return null;
+  const teacher = await loadModelFolder(modelFolderOf(config.teacher));
+  try {
+    checkTeacher(config.model, teacher.config);
+  } catch (error) {
+    disposeTree(teacher.parameters);
+    throw error;
+  }
+  return teacher;
+}
+
+function pretrainTask(config: RunConfig, teacher: Teacher | null): Task {
+  const { model, masking, epochs, batch, precision, checkpointing } = config;
+  const { targets } = model;
   return {
     batchSize: (epoch) =>
-      batch.adaptive ? adaptiveBatchSize(batch.size, masking, epoch, epochs) : batch.size,
-    epochFigures: (epoch) => ({ maskRatio: ratio(epoch) }),
+      batch.adaptive && 'kind' in masking
+        ? adaptiveBatchSize(batch.size, masking, epoch, epochs)
+        : batch.size,
+    epochFigures: (epoch) => maskFigures(maskRatiosAt(masking, epoch, epochs)),
     loss: (samples, epoch, step) => (parameters) => {
-      const input = pretrainInput(model, samples, step);
-      const outputs = pretrainForward(model, parameters, input, ratio(epoch), {
-        precision: config.precision,
-        checkpointing: config.checkpointing,
+      const ratios = maskRatiosAt(masking, epoch, epochs);
+      const input = pretrainInput(model, samples, step, ratios);
+      const patches = mapPresent(input, (own) => own.patches);
+      const learned =
+        teacher !== null && targets.kind === 'teacher'
+          ? teacherTargets(teacher, targets, patches, { precision })
+          : {};
+      const given = mapPresent(input, (own, m) => ({
+        ...own,
+        ...(learned[m] && { targets: learned[m] }),
+      }));
+      const outputs = pretrainForward(model, parameters, given, ratios, {
+        precision,
+        checkpointing,
       });
       const scalars = Object.entries(outputs).filter(
         ([, tensor]) => tensor !== undefined && tensor.size === 1,
@@ -84,14 +126,28 @@ function pretrainTask(config: RunConfig): Task {
   };
 }
 
+/** As logged: `maskRatio`, or one for each modality. */
+function maskFigures(ratios: MaskRatios): Record<string, number> {
+  if (typeof ratios === 'number') return { maskRatio: ratios };
+  const { audio, video } = ratios;
+  return {
+    ...(audio !== undefined && { audioMaskRatio: audio }),
+    ...(video !== undefined && { videoMaskRatio: video }),
+  };
+}
+
 /** Tensors of a batch: patches, and the draws of masks, timesteps and noise, keyed by clip, modality and step. */
 export function pretrainInput(
   model: ModelConfig,
   samples: readonly LoadedSample[],
   step: number,
-): { audio?: ModalityInput; video?: ModalityInput } {
+  ratios: MaskRatios,
+): PerModality<ModalityInput> {
   return Object.fromEntries(
-    modalities(model).map((modality) => [modality, modalityInput(model, modality, samples, step)]),
+    modalities(model).map((modality) => [
+      modality,
+      modalityInput(model, modality, samples, step, maskRatioOf(ratios, modality)),
+    ]),
   );
 }
 
@@ -100,19 +156,35 @@ function modalityInput(
   modality: Modality,
   samples: readonly LoadedSample[],
   step: number,
+  ratio: number,
 ): ModalityInput {
   const keys = samples.map((sample) => fold(sample.key, modality, step));
   const tokens = tokenCount(model, modality);
-  const order = new Int32Array(keys.length * tokens);
-  keys.forEach((key, i) => order.set(maskOrder(fold(key, 'mask'), tokens), i * tokens));
-  const steps = model.masked.kind === 'diffused' ? model.masked.timesteps : 1;
-  const noiseKeys = keysTensorData(keys.map((key) => fold(key, 'noise')));
+  const orders = (purpose: string): tf.Tensor2D => {
+    const values = new Int32Array(keys.length * tokens);
+    for (const [i, key] of keys.entries()) {
+      values.set(drawMask(model, modality, ratio, fold(key, purpose)), i * tokens);
+    }
+    return tf.tensor2d(values, [keys.length, tokens], 'int32');
+  };
+  const second = model.loss.intraWeight > 0 && model.masking.secondView === 'independent';
   return {
     patches: patchTensor(model, modality, samples),
-    order: tf.tensor2d(order, [keys.length, tokens], 'int32'),
+    order: orders('mask'),
+    ...(second && { secondOrder: orders('second-mask') }),
+    ...(model.masked.kind === 'diffused' && noising(keys, model.masked.timesteps)),
+  };
+}
+
+function noising(
+  keys: readonly Key[],
+  timesteps: number,
+): Pick<ModalityInput, 'timesteps' | 'noise'> {
+  const noiseKeys = keysTensorData(keys.map((key) => fold(key, 'noise')));
+  return {
     timesteps: Int32Array.from(
       keys,
-      (key) => 1 + Math.floor(uniformStream(fold(key, 'timestep'))() * steps),
+      (key) => 1 + Math.floor(uniformStream(fold(key, 'timestep'))() * timesteps),
     ),
     noise: { keys: tf.tensor2d(noiseKeys, [keys.length, 4], 'int32') },
   };

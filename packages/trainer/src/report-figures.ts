@@ -42,7 +42,15 @@ const labels: Readonly<Record<string, string>> = {
 };
 
 /** Fields of step records that are not curves of their own over steps. */
-const notCurves = new Set(['step', 'epoch', 'batch', 'elapsedMs', 'maskRatio']);
+const notCurves = new Set([
+  'step',
+  'epoch',
+  'batch',
+  'elapsedMs',
+  'maskRatio',
+  'audioMaskRatio',
+  'videoMaskRatio',
+]);
 
 /** The charts of a run; those it has no figures for are left out. */
 export function runCharts(records: readonly LogRecord[]): Chart[] {
@@ -71,6 +79,8 @@ export function runCharts(records: readonly LogRecord[]): Chart[] {
     ...overSteps('Learning rate', ['learningRate']),
     ...stepChart('Clips per second', steps.map(withThroughput), ['clips per second'], {}),
     ...epochChart('Mask ratio', steps, 'maskRatio'),
+    ...epochChart('Mask ratio of sound', steps, 'audioMaskRatio'),
+    ...epochChart('Mask ratio of video', steps, 'videoMaskRatio'),
     ...epochChart('Batch size', steps, 'batch'),
     ...evaluationChart(records),
   ];

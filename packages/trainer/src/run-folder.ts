@@ -21,6 +21,16 @@ export type RunRecord =
 export const logFile = (run: string): string => join(run, 'log.jsonl');
 export const modelFolder = (run: string): string => join(run, 'model');
 
+/** The model folder of a run, or the folder itself. Throws ConfigError when it does not exist. */
+export function modelFolderOf(folder: string): string {
+  if (!existsSync(folder)) {
+    throw new ConfigError(
+      `model: expected a run folder or a model folder, got ${folder}, which does not exist`,
+    );
+  }
+  return existsSync(modelFolder(folder)) ? modelFolder(folder) : folder;
+}
+
 /**
  * Makes the folder of a new run, or checks that an existing one may be continued.
  * @returns The newest checkpoint to go on from, or null to begin.

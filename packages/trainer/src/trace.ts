@@ -9,6 +9,7 @@ import {
   valueAndGrads,
 } from '@diffmavil/core';
 import {
+  type MaskRatios,
   type Modality,
   type ModalityInput,
   type ModelConfig,
@@ -24,11 +25,12 @@ export interface TraceRequest {
   /**
    * Weights under their names in `model.safetensors`, and for each modality m: `m.patches` [batch, tokens, patchValues],
    * `m.order` int32 [batch, tokens]; with diffusion also `m.timestep` int32 [batch] in 1..T and `m.noise`
-   * [batch, masked, targetPatchValues], aligned with order[K..).
+   * [batch, masked, targetPatchValues], aligned with order[K..); with an independent second view `m.second_order` int32
+   * [batch, K or more]; with a teacher `m.targets` [batch, tokens, targets.width], its features.
    */
   readonly tensors: Readonly<Record<string, SafeTensor>>;
-  /** Above 0 and below 1: K = floor(tokens (1 - ratio) + 1e-9) tokens are visible. */
-  readonly maskRatio: number;
+  /** Above 0 and below 1: K = `visibleTokenCount` tokens are visible. */
+  readonly maskRatio: MaskRatios;
   /** Arithmetic of matrix products; default `float32`. */
   readonly precision?: Precision;
 }
@@ -84,7 +86,9 @@ interface SortedTensors {
 function sortTensors({ config, tensors }: TraceRequest): SortedTensors {
   const known = new Set(
     modalities(config).flatMap((m) =>
-      ['patches', 'order', 'timestep', 'noise'].map((part) => `${m}.${part}`),
+      ['patches', 'order', 'second_order', 'timestep', 'noise', 'targets'].map(
+        (part) => `${m}.${part}`,
+      ),
     ),
   );
   const entries = Object.entries(tensors);
@@ -106,17 +110,22 @@ function modalityInput(
     }
     return tensor;
   };
-  const [patches, order] = [get('patches'), get('order')];
-  checkPermutations(order, `trace: ${modality}.order`);
-  if (config.masked.kind === 'mask-token')
-    return { patches: toTensor(patches), order: toTensor(order) };
-  const [timestep, noise] = [get('timestep'), get('noise')];
-  return {
-    patches: toTensor(patches),
-    order: toTensor(order),
-    timesteps: Array.from(timestep.data, Number),
-    noise: { values: toTensor(noise) },
+  const diffused = config.masked.kind === 'diffused';
+  const second = config.loss.intraWeight > 0 && config.masking.secondView === 'independent';
+  const parts = {
+    patches: get('patches'),
+    order: get('order'),
+    ...(second && { secondOrder: get('second_order') }),
+    ...(config.targets.kind === 'teacher' && { targets: get('targets') }),
+    ...(diffused && { noise: get('noise') }),
   };
+  checkPermutations(parts.order, `trace: ${modality}.order`);
+  const timesteps = diffused ? Array.from(get('timestep').data, Number) : [];
+  // All parts are there: from here on nothing throws, so that no tensor is left behind.
+  const { noise, ...tensors } = mapValues(parts, toTensor) as {
+    [part in keyof typeof parts]: tf.Tensor;
+  };
+  return noise === undefined ? tensors : { ...tensors, timesteps, noise: { values: noise } };
 }
 
 /** A wrong index would read another clip's tokens on some backends and zeros on others. */

@@ -40,6 +40,9 @@ export function runPresets(): Record<string, Json> {
   );
 }
 
+/** Sections whose other fields depend on their `kind`: a new kind starts them anew. */
+const kindSections = new Set(['masked', 'targets', 'masking']);
+
 /**
  * Applies `key.path=value` settings in place and returns the configuration. Values are JSON, or text where they are not.
  * A `model` given by name becomes its full configuration first when a field below it is set.
@@ -54,6 +57,9 @@ export function applySettings(config: Json, settings: readonly string[]): Json {
       if (step === 'model' && typeof node[step] === 'string') node[step] = modelOf(node[step]);
       if (typeof node[step] !== 'object' || node[step] === null) node[step] = {};
       node = node[step] as Json;
+    }
+    if (path.at(-1) === 'kind' && kindSections.has(path.at(-2) ?? '')) {
+      for (const key of Object.keys(node)) delete node[key];
     }
     node[path.at(-1)!] = parseValue(setting.slice(at + 1));
   }

@@ -4,11 +4,11 @@ import { resolve } from 'node:path';
 import { writeSafetensors } from '@diffmavil/model';
 import { writeFileAtomically } from '../atomic-folder.ts';
 import { type ClipEmbedding, embedClips } from '../evaluate.ts';
+import { modelFolderOf } from '../run-folder.ts';
 import { numberOption, parseArguments, required } from './arguments.ts';
 import { backendNames, useBackend } from './backend.ts';
 import { type Command, UsageError } from './command.ts';
 import { backendOf } from './evaluation-options.ts';
-import { modelFolderOf } from './finetune.ts';
 import { progressOutput } from './output.ts';
 
 export const command: Command = {

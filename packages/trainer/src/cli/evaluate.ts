@@ -2,6 +2,7 @@
 // `diffmavil evaluate`: the figures of a classifier.
 import { dataClips } from '../data/dataset.ts';
 import { type ClassifierMetrics, evaluateClassifier } from '../evaluate.ts';
+import { modelFolderOf } from '../run-folder.ts';
 import { parseArguments, required } from './arguments.ts';
 import { useBackend } from './backend.ts';
 import type { Command } from './command.ts';
@@ -11,7 +12,6 @@ import {
   evaluationUsage,
   backendOf,
 } from './evaluation-options.ts';
-import { modelFolderOf } from './finetune.ts';
 
 export const command: Command = {
   name: 'evaluate',

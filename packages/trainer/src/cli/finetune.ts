@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // `diffmavil finetune`.
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from '@diffmavil/core';
 import { defineFinetune } from '../config.ts';
 import { finetune } from '../finetune.ts';
 import { finetuneRecipes } from '../recipes.ts';
-import { modelFolder } from '../run-folder.ts';
+import { modelFolder, modelFolderOf } from '../run-folder.ts';
 import { choiceOption, parseArguments, required } from './arguments.ts';
 import { backendNames, useBackend } from './backend.ts';
 import type { Command } from './command.ts';
@@ -77,13 +76,4 @@ Then: diffmavil evaluate --model RUN --data …`,
 /** The model configuration of a model folder; the weights are read and checked later. */
 function modelConfigOf(folder: string): unknown {
   return readConfig(join(folder, 'config.json'), {});
-}
-
-/** The model folder of a run, or the folder itself. */
-export function modelFolderOf(folder: string): string {
-  if (!existsSync(folder))
-    throw new ConfigError(
-      `model: expected a run folder or a model folder, got ${folder}, which does not exist`,
-    );
-  return existsSync(modelFolder(folder)) ? modelFolder(folder) : folder;
 }

@@ -4,10 +4,10 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { writeFileAtomically } from '../atomic-folder.ts';
 import { type MaskedError, reconstructClip } from '../reconstruct.ts';
+import { modelFolderOf } from '../run-folder.ts';
 import { choiceOption, numberOption, parseArguments, required } from './arguments.ts';
 import { backendNames, useBackend } from './backend.ts';
 import { type Command, UsageError } from './command.ts';
-import { modelFolderOf } from './finetune.ts';
 
 export const command: Command = {
   name: 'reconstruct',

@@ -5,6 +5,7 @@ import { MediaError } from '@diffmavil/media';
 import { audioToVideoRetrieval, embedClips } from '../evaluate.ts';
 import { dataClips } from '../data/dataset.ts';
 import { dot, unit } from '../metrics.ts';
+import { modelFolderOf } from '../run-folder.ts';
 import { numberOption, parseArguments, required } from './arguments.ts';
 import { useBackend } from './backend.ts';
 import type { Command } from './command.ts';
@@ -14,7 +15,6 @@ import {
   evaluationKinds,
   evaluationUsage,
 } from './evaluation-options.ts';
-import { modelFolderOf } from './finetune.ts';
 
 export const command: Command = {
   name: 'retrieve',

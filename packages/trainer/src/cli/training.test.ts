@@ -192,6 +192,33 @@ describe('training', () => {
     expect(matches.out.trim().split('\n')).toHaveLength(2);
   }, 240_000);
 
+  it('teaches a student the features of a frozen run, each modality masked by its own ratio', async () => {
+    const student = join(work, 'student');
+    const masking = {
+      audio: { kind: 'fixed', ratio: 0.7 },
+      video: { kind: 'linear', start: 0.9, end: 0.8 },
+    };
+    const settings = [
+      `masking=${JSON.stringify(masking)}`,
+      'batch.adaptive=false',
+      'model.masked.kind=mask-token',
+      'model.targets={"kind":"teacher","width":24}',
+      `teacher=${run}`,
+    ].flatMap((setting) => ['--set', setting]);
+    const { code, err } = await diffmavil(...pretrainArguments(student), ...settings);
+    expect([code, err.includes('Error')]).toEqual([0, false]);
+    const steps = readRecords(join(student, 'log.jsonl')).filter(({ event }) => event === 'step');
+    const ratios = steps.map((step) => [step['audioMaskRatio'], step['videoMaskRatio']]);
+    expect([ratios[0], ratios.at(-1)]).toEqual([
+      [0.7, 0.9],
+      [0.7, 0.8],
+    ]);
+    // A fused token of the teacher is layer-normed at weight 1 and bias 0, up to little training: mean square 1.
+    expect(steps[0]?.['audioLoss']).toBeGreaterThan(0.5);
+    const { shape } = readSafetensors(weightsOf(student), 'student')['video_decoder.head.weight']!;
+    expect(shape).toEqual([24, 16]);
+  }, 120_000);
+
   it('skips a corrupt clip among good ones, counts it and names it', async () => {
     const data = join(work, 'with-corrupt');
     cpSync(clips, data, { recursive: true });
@@ -273,6 +300,25 @@ describe('what goes wrong', () => {
       /^diffmavil retrieve: safetensors: expected .* in .*model\.safetensors, got /,
     );
   });
+
+  it('refuses a teacher that does not fit, and a student without one', async () => {
+    const student = ['--set', 'model.targets={"kind":"teacher","width":32}'];
+    const alone = await diffmavil(...pretrainArguments(join(work, 'no-teacher')), ...student);
+    expectSentence(
+      alone,
+      /^diffmavil pretrain: run config: teacher: expected a run or model folder, as model\.targets\.kind is 'teacher', got null$/,
+    );
+    const unfit = await diffmavil(
+      ...pretrainArguments(join(work, 'unfit')),
+      ...student,
+      '--set',
+      `teacher=${join(work, 'run')}`,
+    );
+    expectSentence(
+      unfit,
+      /^diffmavil pretrain: teacher: expected one that fits the student, got encoder\.width: 24 for targets\.width 32$/,
+    );
+  }, 120_000);
 
   it('names an unknown config key with the nearest known one', async () => {
     expectSentence(
