@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The audio decoder: all tokens on their time-frequency grid, in shifted windows (Swin), or globally
 // [DiffMAViL §3, App. C]. Choice: pre-norm Swin blocks with a learned relative position bias, shifted on both
-// axes, in place of AudioMAE's cosine-attention post-norm blocks; the paper names Swin only.
+// axes; the paper names Swin only. AudioMAE's cosine-attention post-norm blocks are kind 'cosine-window'.
 import { gatherTokens, scatterTokens } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -48,11 +48,11 @@ function attendInWindows(
 
 /** Attention of block `index`: odd blocks are shifted, never along an axis whose grid is one window long. */
 export function windowAttention(config: ModelConfig, index: number): BlockAttention {
-  const { heads, window, shift } = config.decoder;
+  const { heads, audioAttention, window, shift } = config.decoder;
   const [rows = 1, columns = 1] = tokenGrid(config, 'audio');
   const shifted = index % 2 === 1;
   return {
-    kind: 'window',
+    kind: audioAttention === 'cosine-window' ? 'cosine-window' : 'window',
     heads,
     grid: [rows, columns],
     size: window,

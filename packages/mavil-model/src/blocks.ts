@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pre-norm transformer blocks over the named weights: x += attention(norm1(x)), x += mlp(norm2(x)).
-// Every encoder, fusion and decoder block of the model is one of these.
+// Every encoder, fusion and decoder block of the model is one of these, but for AudioMAE's post-norm decoder blocks.
 import {
   attentionBranch,
   CheckpointError,
@@ -13,6 +13,8 @@ import type { Precision } from '@diffmavil/core';
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 
 import type { Modality, ModelConfig } from './config.ts';
+import { cosineWindowBlock } from './cosine-window.ts';
+import type { CosineWindowWeights } from './cosine-window.ts';
 import type { Parameters } from './parameters.ts';
 
 /** How to compute, not what. */
@@ -33,6 +35,14 @@ export type BlockAttention =
     }
   | {
       readonly kind: 'window';
+      readonly heads: number;
+      readonly grid: readonly [number, number];
+      readonly size: readonly [number, number];
+      readonly shift: readonly [number, number];
+    }
+  | {
+      /** AudioMAE's post-norm block: cosine-window.ts. */
+      readonly kind: 'cosine-window';
       readonly heads: number;
       readonly grid: readonly [number, number];
       readonly size: readonly [number, number];
@@ -140,6 +150,13 @@ function runBlock(
   scales: BranchScales | undefined,
 ): Tensor3D {
   const at = (part: string): Affine => affine(parameters, `${name}.${part}`);
+  if (attention.kind === 'cosine-window') {
+    return cosineWindowBlock(x, cosineWindowWeights(parameters, name), {
+      ...attention,
+      ...options,
+      ...(scales && { scales }),
+    });
+  }
   const scaled = (branchScale: Tensor | undefined): BranchOptions & { branchScale?: Tensor } =>
     branchScale === undefined ? options : { ...options, branchScale };
   const norms = normsOf(attention);
@@ -159,7 +176,7 @@ function attend(
   parameters: Parameters,
   name: string,
   x: Tensor3D,
-  attention: BlockAttention,
+  attention: Exclude<BlockAttention, { kind: 'cosine-window' }>,
   options: BranchOptions & { readonly branchScale?: Tensor },
 ): Tensor3D {
   const at = (part: string): Affine => affine(parameters, `${name}.${part}`);
@@ -182,6 +199,21 @@ function attend(
       attention satisfies never;
       throw new CheckpointError(`model: expected a known attention kind at ${name}`);
   }
+}
+
+function cosineWindowWeights(parameters: Parameters, name: string): CosineWindowWeights {
+  const at = (part: string): Affine => affine(parameters, `${name}.${part}`);
+  return {
+    norm1: at('norm1'),
+    qkv: at('attn.qkv'),
+    proj: at('attn.proj'),
+    tau: weightOf(parameters, `${name}.attn.tau`),
+    biasFc1: at('attn.bias_mlp.fc1'),
+    biasFc2: at('attn.bias_mlp.fc2'),
+    norm2: at('norm2'),
+    fc1: at('mlp.fc1'),
+    fc2: at('mlp.fc2'),
+  };
 }
 
 interface Affine {

@@ -8,7 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { applyNorm, weightOf } from './blocks.ts';
 import type { BranchScales, ComputeOptions } from './blocks.ts';
 import type { Modality, ModelConfig } from './config.ts';
-import { encode, meanPool } from './encoder.ts';
+import { encode, meanPool, onlyClassTokens } from './encoder.ts';
 import type { Parameters } from './parameters.ts';
 
 export interface ClassifierOptions extends ComputeOptions {
@@ -24,7 +24,7 @@ export interface ClassifierOptions extends ComputeOptions {
 
 /**
  * patches [batch, tokens, patchValues] -> logits [batch, classes].
- * Choice: the encoder's final LayerNorm is left out, as AudioMAE replaces it by the head's own (`fc_norm`).
+ * Choice: by default the encoder's final LayerNorm is left out, as AudioMAE replaces it by the head's own (`fc_norm`).
  * The caller disposes the result.
  */
 export function classifierForward(
@@ -38,13 +38,20 @@ export function classifierForward(
     const { dropPath = 0, keys, precision = 'float32', ...encoding } = options;
     const batch = patches.shape[0] ?? 0;
     const drop = dropPath === 0 ? {} : { scales: dropPathScales(config, dropPath, keys, batch) };
-    const encodeOptions = { ...encoding, ...drop, precision, finalNorm: false };
+    const { finalNorm } = config.classifier;
+    const encodeOptions = { ...encoding, ...drop, precision, finalNorm };
     const tokens = encode(config, parameters, modality, patches, encodeOptions);
-    const pooled = applyNorm(config, parameters, `${modality}_head.norm`, meanPool(config, tokens));
+    const pooled = applyNorm(config, parameters, `${modality}_head.norm`, pool(config, tokens));
     const weight = weightOf(parameters, `${modality}_head.linear.weight`);
     const bias = weightOf(parameters, `${modality}_head.linear.bias`);
     return linear(pooled, weight, bias, { precision }) as tf.Tensor2D;
   });
+}
+
+/** One vector of a clip's tokens: [batch, class tokens + visible, width] -> [batch, width]. */
+function pool(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor2D {
+  if (config.classifier.pooling === 'tokens') return meanPool(config, tokens);
+  return tf.mean<tf.Tensor2D>(onlyClassTokens(config, tokens), 1);
 }
 
 /** Drop-path probability of each block, linear from 0 to `rate` over the depth [timm]. */

@@ -93,6 +93,8 @@ export const rules: readonly Rule[] = [
   { reads: ['encoder'], check: tokenFaults },
   { reads: ['audio', 'video', 'fusion', 'decoder'], check: pairFaults },
   { reads: ['decoder'], check: sharedDecoderFaults },
+  { reads: ['audio', 'video', 'encoder', 'decoder'], check: decoderClassTokenFaults },
+  { reads: ['encoder', 'classifier'], check: classifierFaults },
   { reads: ['masking', 'loss'], check: secondViewFaults },
   { reads: ['targets', 'loss'], check: targetFaults },
 ];
@@ -149,6 +151,39 @@ function sharedDecoderFaults({ decoder }: ModelConfig): string[] {
     faults.push(fault('decoder.videoAttention', `'self' for ${because}`, videoAttention));
   }
   return faults;
+}
+
+/** A class token is one more token of self-attention; windows and cross-attention have no place for it. */
+function decoderClassTokenFaults({ audio, video, encoder, decoder }: ModelConfig): string[] {
+  const { classToken, audioAttention, videoAttention, sharing, context } = decoder;
+  if (classToken === 'none') return [];
+  const because = `decoder.classToken '${classToken}'`;
+  return [
+    ...(classToken === 'encoder' && !encoder.classToken
+      ? [fault('decoder.classToken', "'none' or 'learned' without encoder.classToken", classToken)]
+      : []),
+    ...(audio !== null && audioAttention !== 'global'
+      ? [fault('decoder.audioAttention', `'global' for ${because}`, audioAttention)]
+      : []),
+    ...(video !== null && videoAttention !== 'self'
+      ? [fault('decoder.videoAttention', `'self' for ${because}`, videoAttention)]
+      : []),
+    ...(sharing === 'separate'
+      ? []
+      : [fault('decoder.sharing', `'separate' for ${because}`, sharing)]),
+    ...(context === 'fused' ? [] : [fault('decoder.context', `'fused' for ${because}`, context)]),
+  ];
+}
+
+function classifierFaults({ encoder, classifier }: ModelConfig): string[] {
+  return [
+    ...(classifier.pooling === 'class-tokens' && !encoder.classToken
+      ? [fault('classifier.pooling', "'tokens' without encoder.classToken", classifier.pooling)]
+      : []),
+    ...(classifier.finalNorm && !encoder.finalNorm
+      ? [fault('classifier.finalNorm', 'false without encoder.finalNorm', true)]
+      : []),
+  ];
 }
 
 function secondViewFaults({ masking, loss }: ModelConfig): string[] {

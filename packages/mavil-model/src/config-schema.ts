@@ -96,7 +96,9 @@ const decoder = section({
   context: oneOf('fused', 'other-modality'),
   positions: oneOf('sincos', 'learned'),
   modalityToken: flag,
+  classToken: oneOf('none', 'encoder', 'learned'),
 });
+const classifier = section({ pooling: oneOf('tokens', 'class-tokens'), finalNorm: flag });
 const masking = section({
   rounding: oneOf('floor', 'nearest'),
   secondView: oneOf('disjoint', 'independent'),
@@ -136,6 +138,7 @@ const sections: Readonly<Record<string, z.ZodObject>> = {
   encoder,
   fusion,
   decoder,
+  classifier,
   masking,
   loss,
 };

@@ -96,6 +96,19 @@ export interface DecoderConfig {
   readonly positions: 'sincos' | 'learned';
   /** Whether a learned token of the modality is added to all its tokens [CAV-MAE]. Default false. */
   readonly modalityToken: boolean;
+  /**
+   * A class token among those that self-attention mixes: 'encoder': the encoder's, embedded like the visible tokens [MAE];
+   * 'learned': one of the decoder's own [SpatiotemporalMAE]. Default 'none'.
+   */
+  readonly classToken: 'none' | 'encoder' | 'learned';
+}
+
+/** What a classifier makes of the tokens of one encoder before its head's LayerNorm. */
+export interface ClassifierConfig {
+  /** 'tokens': the mean of the patches' tokens; 'class-tokens': the class token, or the mean of the two [AST]. Default 'tokens'. */
+  readonly pooling: 'tokens' | 'class-tokens';
+  /** Whether the encoder's final LayerNorm is applied before pooling [AST]; AudioMAE leaves it to the head's own. Default false. */
+  readonly finalNorm: boolean;
 }
 
 /** How many tokens are visible, and which. */
@@ -162,6 +175,7 @@ export interface ModelConfig {
   readonly encoder: EncoderConfig;
   readonly fusion: FusionConfig;
   readonly decoder: DecoderConfig;
+  readonly classifier: ClassifierConfig;
   readonly masking: MaskingConfig;
   readonly masked: MaskedConfig;
   readonly targets: TargetsConfig;
@@ -177,6 +191,7 @@ export interface PartialModelConfig {
   readonly encoder?: Partial<EncoderConfig>;
   readonly fusion?: Partial<FusionConfig>;
   readonly decoder?: Partial<DecoderConfig>;
+  readonly classifier?: Partial<ClassifierConfig>;
   readonly masked?:
     | Partial<Extract<MaskedConfig, { kind: 'diffused' }>>
     | Extract<MaskedConfig, { kind: 'mask-token' }>;

@@ -48,7 +48,9 @@ describe('defineModel', () => {
         context: 'fused',
         positions: 'sincos',
         modalityToken: false,
+        classToken: 'none',
       },
+      classifier: { pooling: 'tokens', finalNorm: false },
       masking: { rounding: 'floor', secondView: 'disjoint', audio: 'random' },
       masked: {
         kind: 'diffused',
@@ -200,6 +202,19 @@ describe('defineModel', () => {
       'a stride past the patch',
       { audio: { stride: 17 } },
       'audio.stride: expected at most audio.patch (16), got 17',
+    ],
+    [
+      "a decoder that takes the encoder's class token, which there is none of, into windows",
+      { decoder: { classToken: 'encoder' } },
+      "decoder.classToken: expected 'none' or 'learned' without encoder.classToken, got \"encoder\"; " +
+        "decoder.audioAttention: expected 'global' for decoder.classToken 'encoder', got \"window\"; " +
+        "decoder.videoAttention: expected 'self' for decoder.classToken 'encoder', got \"cross\"",
+    ],
+    [
+      'a classifier of class tokens without one, and of a final norm without one',
+      { encoder: { finalNorm: false }, classifier: { pooling: 'class-tokens', finalNorm: true } },
+      'classifier.pooling: expected \'tokens\' without encoder.classToken, got "class-tokens"; ' +
+        'classifier.finalNorm: expected false without encoder.finalNorm, got true',
     ],
     [
       'a distillation token alone',

@@ -18,6 +18,7 @@ export type {
   EncoderConfig,
   FusionConfig,
   DecoderConfig,
+  ClassifierConfig,
   MaskingConfig,
   TargetsConfig,
   MaskedConfig,
@@ -56,7 +57,9 @@ const defaults: Record<string, Record<string, unknown>> = {
     context: 'fused',
     positions: 'sincos',
     modalityToken: false,
+    classToken: 'none',
   },
+  classifier: { pooling: 'tokens', finalNorm: false },
   masking: { rounding: 'floor', secondView: 'disjoint', audio: 'random' },
   masked: {
     kind: 'diffused',

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { applyBlock, applyEmbedding, applyLinear, applyNorm, weightOf } from './blocks.ts';
 import type { ComputeOptions } from './blocks.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import { onlyClassTokens, withoutClassToken } from './encoder.ts';
 import type { Parameters } from './parameters.ts';
 import { placeTokens } from './token-places.ts';
 
@@ -16,6 +17,20 @@ export interface ShownTokens {
   readonly tokens: tf.Tensor3D;
   /** int32 [batch, visible]: their places in that modality's grid. */
   readonly order: tf.Tensor;
+  /** Fused class tokens [batch, class tokens, width], for a decoder that takes the encoder's. */
+  readonly classTokens?: tf.Tensor3D;
+}
+
+/** Encoder or fusion output [batch, class tokens + visible, width] as what the decoders of `config` read of it. */
+export function shownOf(
+  config: ModelConfig,
+  modality: Modality,
+  tokens: tf.Tensor3D,
+  order: tf.Tensor,
+): ShownTokens {
+  const shown = { modality, tokens: withoutClassToken(config, tokens), order };
+  if (config.decoder.classToken !== 'encoder') return shown;
+  return { ...shown, classTokens: onlyClassTokens(config, tokens) };
 }
 
 /** One modality's input to its decoder. */
@@ -83,8 +98,28 @@ export function selfAttend(
   const seen = shownTokens(config, parameters, modality, input, options);
   const hidden = maskedTokens(config, parameters, modality, input, options);
   const stack = decoderStack(config, modality);
-  const x = throughBlocks(config, parameters, stack, tf.concat([seen, hidden], 1), options);
-  return tf.slice(x, [0, seen.shape[1], 0], [-1, -1, -1]);
+  const both = [seen, hidden, ...decoderClassTokens(config, parameters, modality, input, options)];
+  const x = throughBlocks(config, parameters, stack, tf.concat(both, 1), options);
+  return tf.slice(x, [0, seen.shape[1], 0], [-1, hidden.shape[1], -1]);
+}
+
+/** The class token that the decoder mixes in, if any: [batch, count, decoder width]. It has no place. */
+function decoderClassTokens(
+  config: ModelConfig,
+  parameters: Parameters,
+  modality: Modality,
+  { shown, masked }: DecoderInput,
+  options: ComputeOptions,
+): tf.Tensor3D[] {
+  const { classToken, width } = config.decoder;
+  const { classTokens } = shown;
+  if (classToken === 'encoder' && classTokens !== undefined) {
+    const name = `${inputModule(config, modality)}.embed`;
+    return [applyLinear(parameters, name, classTokens, options)];
+  }
+  if (classToken !== 'learned') return [];
+  const zeros = tf.zeros<tf.Rank.R3>([masked.shape[0] ?? 0, 1, width]);
+  return [tf.add(zeros, weightOf(parameters, `${modality}_decoder.cls_token`))];
 }
 
 /** All blocks of `stack`, self-attention over everything: the shape of x stays. */

@@ -84,6 +84,11 @@ export function classTokens(config: ModelConfig): number {
   return Number(classToken) + Number(distillationToken);
 }
 
+/** The class tokens alone: [batch, class tokens + visible, width] -> [batch, class tokens, width]. */
+export function onlyClassTokens(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor3D {
+  return tf.slice(tokens, [0, 0, 0], [-1, classTokens(config), -1]);
+}
+
 /** The patches' tokens alone: [batch, class tokens + visible, width] -> [batch, visible, width]. */
 export function withoutClassToken(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor3D {
   const count = classTokens(config);

@@ -27,9 +27,9 @@ export function clipAudioPatches(
   { config, preprocessor }: InputSettings,
   { waveform, sampleRate }: { readonly waveform: Float32Array; readonly sampleRate: number },
 ): Float32Array {
-  const { patch } = audioOf(config);
+  const { patch, stride } = audioOf(config);
   if (preprocessor.audio === null) throw unprepared('audio');
-  return audioPatches(waveform, sampleRate, { ...preprocessor.audio, patch });
+  return audioPatches(waveform, sampleRate, { ...preprocessor.audio, patch, stride });
 }
 
 /**

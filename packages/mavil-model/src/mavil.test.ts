@@ -194,6 +194,14 @@ describe('pretrainForward refuses', () => {
     return ({ audio: input, ...rest }) => ({ ...rest, audio: { ...input!, ...change(input!) } });
   };
 
+  it('patches that overlap', () => {
+    const overlapping = defineModel({ audio: { frames: 64, mels: 64, patch: 8, stride: 4 } });
+    expect(() => pretrainForward(overlapping, {}, {}, 0.8)).toThrow(
+      'pretrainForward: expected audio.stride to be audio.patch (8), got 4: ' +
+        'overlapping patches can be embedded and classified, not restored',
+    );
+  });
+
   it('a modality that is not there', () => {
     expect(refusal(({ audio: input }) => ({ audio: input! }))).toBe(
       'pretrainForward: video: expected patches, as the configuration has video, got none',

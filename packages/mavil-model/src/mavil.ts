@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pre-training pass of the paper [DiffMAViL §3, Fig. 1, App. B], from patches to loss.
 // Encoders see visible patches only, once per view; fusion and decoders run on the first view.
+import { ConfigError } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { ComputeOptions } from './blocks.ts';
 import { modalities } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import { shownOf } from './decoder-tokens.ts';
 import type { DecoderInput } from './decoder-tokens.ts';
 import { decode, shownModality } from './decoder.ts';
 import { targetPatches } from './diffusion.ts';
-import { encode, meanPool, withoutClassToken } from './encoder.ts';
+import { encode, meanPool } from './encoder.ts';
 import { fuse, mapPresent, unimodalTokens } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
 import { interModalLoss, intraModalLoss, reconstructionLoss, totalLoss } from './losses.ts';
@@ -57,6 +59,7 @@ export function pretrainForward(
   maskRatio: MaskRatios,
   options: PretrainOptions = {},
 ): PretrainOutputs {
+  refuseOverlap(config);
   return tf.tidy(() => {
     const present = modalities(config);
     const split = perModality(present, (m) =>
@@ -95,6 +98,15 @@ export function pretrainForward(
   });
 }
 
+/** What overlapping patches hide would still be seen in their neighbours. */
+function refuseOverlap({ audio }: ModelConfig): void {
+  if (audio === null || audio.stride === audio.patch) return;
+  throw new ConfigError(
+    `pretrainForward: expected audio.stride to be audio.patch (${audio.patch}), got ${audio.stride}: ` +
+      'overlapping patches can be embedded and classified, not restored',
+  );
+}
+
 /** The encoders on the tokens `view` of each modality: [batch, class tokens + K, width] each. */
 function encodeView(
   config: ModelConfig,
@@ -118,11 +130,7 @@ function decoderInput(
 ): DecoderInput {
   const source = shownModality(config, modality);
   return {
-    shown: {
-      modality: source,
-      tokens: withoutClassToken(config, of(fused, source)),
-      order: of(split, source).visible,
-    },
+    shown: shownOf(config, source, of(fused, source), of(split, source).visible),
     masked: of(split, modality).masked,
     noised: noisedTargets(config, of(split, modality), raw),
   };

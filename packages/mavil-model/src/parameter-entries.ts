@@ -5,6 +5,7 @@ import { ConfigError } from '@diffmavil/core';
 
 import { modalities, patchValues, targetPatchValues, targetValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import { biasHidden } from './cosine-window.ts';
 import { positionTable } from './positions.ts';
 
 /** One weight. */
@@ -17,8 +18,6 @@ export interface Entry {
 
 const tokenStd = 0.02;
 const headStd = 2e-5;
-/** Hidden width of the MLP behind the position bias of cosine windows [AudioMAE]. */
-const biasHidden = 384;
 
 function linear(name: string, out: number, into: number, init: Entry['init'] = 'xavier'): Entry[] {
   return [
@@ -177,7 +176,7 @@ function decoderInput(config: ModelConfig, name: string): Entry[] {
 
 function decoderOwn(config: ModelConfig, modality: Modality): Entry[] {
   const { decoder } = config;
-  const { width, depth, sharing, videoAttention, modalityToken } = decoder;
+  const { width, depth, sharing, videoAttention, classToken, modalityToken } = decoder;
   const name = `${modality}_decoder`;
   const cross = modality === 'video' && videoAttention === 'cross';
   const stack = [
@@ -190,6 +189,7 @@ function decoderOwn(config: ModelConfig, modality: Modality): Entry[] {
     ...(config.masked.kind === 'diffused'
       ? linear(`${name}.noised_embed`, width, targetPatchValues(config, modality))
       : []),
+    ...token(`${name}.cls_token`, width, classToken === 'learned'),
     ...token(`${name}.modality_token`, width, modalityToken),
     ...positions(config, modality, `${name}.positions`, decoder),
     ...(sharing === 'separate' ? stack : []),

@@ -8,10 +8,11 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { targetPatchValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import { shownOf } from './decoder-tokens.ts';
 import type { ShownTokens } from './decoder-tokens.ts';
 import { decode, shownModality } from './decoder.ts';
 import { alphaBarTable, targetPatches } from './diffusion.ts';
-import { encode, withoutClassToken } from './encoder.ts';
+import { encode } from './encoder.ts';
 import { fuse, mapPresent } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
 import { drawMask } from './masking.ts';
@@ -59,9 +60,7 @@ export function reconstructPatches(
     const encoded = mapPresent(split, ({ patches: own, visible: order }, m) =>
       encode(config, parameters, m, own, { order }),
     );
-    const fused = mapPresent(fuse(config, parameters, encoded), (tokens) =>
-      withoutClassToken(config, tokens),
-    );
+    const fused = fuse(config, parameters, encoded);
     const targets = mapPresent(split, (tokens, m) => targetPatches(config, m, tokens.patches));
     const predict = (noised: PerModality<tf.Tensor3D>): PerModality<tf.Tensor3D> => {
       const inputs = mapPresent(split, ({ masked }, m) => {
@@ -96,7 +95,7 @@ function shownTokens(
       `reconstruct: expected ${source} too, as this model paints ${modality} in from it, got none`,
     );
   }
-  return { modality: source, tokens, order };
+  return shownOf(config, source, tokens, order);
 }
 
 /** x_t at the timestep asked for; nothing with mask tokens. */
