@@ -280,7 +280,8 @@ describe('defineModel', () => {
       'loss.normalizeTargets: expected true or false, got "no"',
     ],
   ])('refuses %s', (_, partial, message) => {
-    const count = message.includes('; ') ? 'got 2 faults: ' : 'got 1 fault: ';
+    const faults = message.split('; ').length;
+    const count = `got ${faults} fault${faults === 1 ? '' : 's'}: `;
     expect(faultsOf(partial)).toBe(
       `defineModel: expected a valid model configuration, ${count}${message}`,
     );
