@@ -2,7 +2,7 @@
 import { devices, expectClose, expectNoLeak, finiteDifference } from '@diffmavil/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { valueAndGrads } from './autodiff.ts';
+import { valueAndGrads, withoutGradients } from './autodiff.ts';
 import { ConfigError, ShapeError } from './errors.ts';
 import { makeKey, fold, normals } from './random.ts';
 import { checkTfjsVersion, engineInternals } from './tfjs-engine.ts';
@@ -39,6 +39,25 @@ function mlpLoss({ w1, b1, w2 }: Mlp, x: tf.Tensor2D): tf.Scalar {
 
 describe.each(devices)('valueAndGrads on $name', (device) => {
   beforeAll(device.use);
+
+  it('takes what withoutGradients gives for a constant: d(x * [x^2]) = [x^2]', () => {
+    expectNoLeak(() => {
+      const x = tf.tensor1d([1, 2, 3]);
+      const { outputs, grads } = valueAndGrads(
+        () => ({
+          loss: tf.sum<tf.Scalar>(
+            tf.mul(
+              x,
+              withoutGradients(() => tf.square(x)),
+            ),
+          ),
+        }),
+        { x },
+      );
+      expect([...outputs.loss.dataSync(), ...grads.x.dataSync()]).toEqual([36, 1, 4, 9]);
+      disposeTree([x, outputs, grads]);
+    });
+  });
 
   it('gives the loss and gradients of tf.variableGrads to the last bit', () => {
     expectNoLeak(() => {

@@ -16,6 +16,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { defineModel, modalities } from './config.ts';
 import type { ModelConfig, PartialModelConfig } from './config.ts';
+import { mapPresent } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
 import { pretrainForward } from './mavil.ts';
 import { initializeParameters, parameterShapes } from './parameters.ts';
@@ -265,3 +266,63 @@ describe('pretrainForward refuses', () => {
     disposeTree(inputs);
   });
 });
+
+describe.each(devices)('gatherNegatives on $name', (device) => {
+  beforeAll(device.use);
+
+  it('contrasts half a batch with all clips as the whole batch does, the gradients of both halves adding up', () => {
+    expectNoLeak(() => {
+      // No masked loss, so that the loss is contrast alone.
+      const config = defineModel({ ...presets.tiny, loss: { audioWeight: 0, videoWeight: 0 } });
+      const parameters = initializeParameters(config, makeKey(2));
+      const inputs = testInputs(config, 4, 3);
+      const pass = (
+        given: typeof inputs,
+        gatherNegatives: (own: tf.Tensor2D) => tf.Tensor2D = (own) => own,
+      ): ReturnType<typeof valueAndGrads> =>
+        valueAndGrads(
+          () => pretrainForward(config, parameters, given, 0.8, { gatherNegatives }),
+          parameters,
+        );
+      const whole = pass(inputs);
+      const halves = [0, 2].map((from) => halfOf(inputs, from));
+      // What each half would send, in the order it is asked for: both modalities of the first view, then of the second.
+      const sent = halves.map((half) => {
+        const seen: tf.Tensor2D[] = [];
+        disposeTree(
+          pass(half, (own) => {
+            seen.push(tf.keep(tf.clone(own)));
+            return own;
+          }),
+        );
+        return seen;
+      });
+      const passes = halves.map((half, rank) => {
+        let call = 0;
+        return pass(half, (own) => {
+          const other = sent[1 - rank]?.[call++] as tf.Tensor2D;
+          return tf.concat2d(rank === 0 ? [own, other] : [other, own], 0);
+        });
+      });
+      for (const { outputs } of passes) {
+        expectClose(outputs.loss, whole.outputs.loss, { maxRel: 1e-5 });
+      }
+      const name = 'audio_encoder.blocks.1.attn.qkv.weight';
+      const sum = tf.tidy(() =>
+        passes.map(({ grads }) => grads[name] as tf.Tensor).reduce((a, b) => tf.add(a, b)),
+      );
+      expectClose(sum, whole.grads[name] as tf.Tensor, { nmse: 1e-8 });
+      disposeTree([parameters, inputs, whole, halves, sent, passes, sum]);
+    });
+  });
+});
+
+/** Two clips of a batch, from clip `from` on. */
+function halfOf(inputs: PerModality<ModalityInput>, from: number): PerModality<ModalityInput> {
+  return mapPresent(inputs, ({ patches, order, timesteps, noise }) => ({
+    patches: tf.slice(patches, from, 2),
+    order: tf.slice(order, from, 2),
+    timesteps: (timesteps as number[]).slice(from, from + 2),
+    noise: { keys: tf.slice((noise as { keys: tf.Tensor }).keys, from, 2) },
+  }));
+}
