@@ -135,6 +135,24 @@ describe('DiffMavil', () => {
     });
   });
 
+  it('keeps states of the path on request, noise first, visible patches as they are', async () => {
+    const model = build();
+    const options = { steps: 10, keptSteps: 4, sampler: { kind: 'ddim' } as const };
+    const { audio } = await model.reconstruct(sound, options);
+    const { path, original, hidden, prediction } = audio!.patches;
+    // Ten steps of T = 1000 visit 1000, 900 ... 100; the 2nd, 5th, 7th and 10th are kept.
+    expect(path.map(({ timestep }) => timestep)).toEqual([900, 600, 400, 100]);
+    const differing = (values: Float32Array): number[] => {
+      const tokens = [...values.keys()].filter((i) => values[i] !== original[i]);
+      return [...new Set(tokens.map((i) => Math.floor(i / 64)))].toSorted((a, b) => a - b);
+    };
+    for (const { patches } of path) {
+      expect(differing(patches)).toEqual([...hidden].toSorted((a, b) => a - b));
+    }
+    expect(differing(prediction)).toHaveLength(hidden.length);
+    model.dispose();
+  });
+
   it('shows only the frames that are predicted', async () => {
     const model = build({ video: { ...presets.tiny.video, predictFrames: 2 } });
     const { video } = await model.reconstruct(pictures);
@@ -147,7 +165,7 @@ describe('DiffMavil', () => {
     const { audio } = await model.reconstruct(sound);
     expect([...audio!.prediction].every(Number.isFinite)).toBe(true);
     await expect(model.reconstruct(sound, { steps: 2 })).rejects.toThrow(
-      'reconstruct: expected 1 step for a model with mask tokens, got 2',
+      'samplePatches: expected a model with diffused patches, got one with mask tokens. Try: one step',
     );
     model.dispose();
   });
@@ -161,7 +179,10 @@ describe('DiffMavil', () => {
       'reconstruct: expected a whole number of steps from 1, got 0',
     );
     await expect(model.reconstruct(sound, { steps: 2 })).rejects.toThrow(
-      'reconstruct: expected 1 step for a model of normalised targets, which cannot be noised again, got 2',
+      'samplePatches: expected a model of raw targets, got one of normalised targets, which cannot be noised again. Try: one step',
+    );
+    await expect(model.reconstruct(sound, { steps: 2, keptSteps: 3 })).rejects.toThrow(
+      'reconstruct: expected keptSteps 0..2, got 3',
     );
     await expect(model.reconstruct(sound, { timestep: 1001 })).rejects.toThrow(
       'diffuse: expected timesteps 1..1000, got 1001',

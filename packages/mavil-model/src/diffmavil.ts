@@ -18,7 +18,7 @@ import type { Parameters } from './parameters.ts';
 import { checkPreprocessor, defaultPreprocessor } from './preprocessor.ts';
 import type { Preprocessor } from './preprocessor.ts';
 import { reconstructPatches } from './reconstruct.ts';
-import type { ReconstructOptions } from './reconstruct.ts';
+import type { PatchReconstruction, ReconstructOptions } from './reconstruct.ts';
 
 /** Sound: mono samples in -1..1 at a rate in Hz. */
 export interface AudioClip {
@@ -45,6 +45,8 @@ export interface AudioReconstruction {
   readonly original: Float32Array;
   readonly masked: Float32Array;
   readonly prediction: Float32Array;
+  /** The same in normalised patches, and what was hidden. */
+  readonly patches: PatchReconstruction;
 }
 
 /** Pictures [frames, size, size, 3], 0..255; the frames are those the decoder predicts. */
@@ -54,6 +56,8 @@ export interface VideoReconstruction {
   readonly original: Uint8ClampedArray;
   readonly masked: Uint8ClampedArray;
   readonly prediction: Uint8ClampedArray;
+  /** The same in normalised patches, and what was hidden. */
+  readonly patches: PatchReconstruction;
 }
 
 export interface DiffMavilParts {
@@ -117,7 +121,7 @@ export class DiffMavil {
   }
 
   /**
-   * Hides most of a clip and predicts it back; sound, pictures or both.
+   * Hides most of a clip and predicts it back, in one step or sampled in many (`steps`); sound, pictures or both.
    * Throws CheckpointError for a model without decoders, ConfigError for options it cannot serve.
    */
   async reconstruct(
@@ -192,9 +196,7 @@ export class DiffMavil {
     }
   }
 
-  #spectrograms(
-    patches: Record<'original' | 'masked' | 'prediction', Float32Array>,
-  ): AudioReconstruction {
+  #spectrograms(patches: PatchReconstruction): AudioReconstruction {
     const { frames, mels, patch } = audioOf(this.config);
     const { mean, std } = this.preprocessor.audio ?? { mean: 0, std: 0.5 };
     const show = (values: Float32Array): Float32Array =>
@@ -205,12 +207,11 @@ export class DiffMavil {
       original: show(patches.original),
       masked: show(patches.masked),
       prediction: show(patches.prediction),
+      patches,
     };
   }
 
-  #pictures(
-    patches: Record<'original' | 'masked' | 'prediction', Float32Array>,
-  ): VideoReconstruction {
+  #pictures(patches: PatchReconstruction): VideoReconstruction {
     const { frames, size, tubelet, patch, predictFrames } = videoOf(this.config);
     const { mean, std } = this.preprocessor.video ?? { mean: [0, 0, 0], std: [1, 1, 1] };
     const grid = {
@@ -227,6 +228,7 @@ export class DiffMavil {
       original: show(patches.original),
       masked: show(patches.masked),
       prediction: show(patches.prediction),
+      patches,
     };
   }
 }

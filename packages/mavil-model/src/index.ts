@@ -70,6 +70,8 @@ export { classifierForward, dropPathRates } from './classifier.ts';
 export type { ClassifierOptions } from './classifier.ts';
 export { reconstructPatches } from './reconstruct.ts';
 export type { PatchReconstruction, ReconstructOptions } from './reconstruct.ts';
+export { samplePatches } from './sampling.ts';
+export type { SampleInput, SampleOptions, Sampler, SampleState } from './sampling.ts';
 export { DiffMavil } from './diffmavil.ts';
 export type {
   AudioClip,

@@ -38,7 +38,12 @@ export {
 } from './metrics.ts';
 export { type PretrainOptions, pretrain } from './pretrain.ts';
 export type { ProgressOutput } from './progress.ts';
-export { type ReconstructClipOptions, reconstructClip } from './reconstruct.ts';
+export {
+  type ClipReconstruction,
+  type ReconstructClipOptions,
+  reconstructClip,
+} from './reconstruct.ts';
+export type { BandFigures, MaskedError, ModalityBands } from './reconstruction-errors.ts';
 export { finetuneRecipes } from './recipes.ts';
 export {
   type LossOutputs,

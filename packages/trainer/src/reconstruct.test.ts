@@ -131,6 +131,13 @@ describe('reconstructClip', () => {
       sampleSteps: 2,
     });
     expect(figures.audio!.sampledMse).toBeGreaterThan(0);
+    expect(figures.audio!.bands.pitch!.sampled).toHaveLength(8);
+    const path = { sampleSteps: 2, sampler: { kind: 'ddim' }, pathRows: 2 } as const;
+    const walked = await reconstructClip({ modelFolder: model, clip, ...path });
+    expect(walked.figures.video!.sampledMse).not.toBe(figures.video!.sampledMse);
+    expect(decodePicture(walked.picture, 'x').height).toBeGreaterThan(
+      decodePicture(picture, 'x').height,
+    );
     expect(decodePicture(picture, 'x').height).toBeGreaterThan(
       decodePicture(plain.picture, 'x').height,
     );
@@ -152,6 +159,9 @@ describe('reconstructClip', () => {
     await expect(reconstructClip({ modelFolder: model, clip, sampleSteps: 1 })).rejects.toThrow(
       'sampleSteps: expected a whole number 2..1000, got 1',
     );
+    await expect(reconstructClip({ modelFolder: model, clip, pathRows: 1 })).rejects.toThrow(
+      'pathRows: expected 0 without sampleSteps, got 1',
+    );
   });
 });
 
@@ -162,6 +172,9 @@ describe('diffmavil reconstruct', () => {
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(text).toContain(`Open ${out} to see it.`);
     expect(text).toMatch(/video {2}error on hidden patches \d\.\d{4} \(a flat guess: \d\.\d{4}\)/);
+    expect(text).toMatch(
+      /\n {4}low to high pitch, one step +(\d+\.\d\d *){8}\n {4}coarse to fine, one step +/,
+    );
     expect(existsSync(out)).toBe(true);
   });
 
@@ -179,6 +192,15 @@ describe('diffmavil reconstruct', () => {
     expect(await run('--model', model, '--out', out)).toMatchObject({
       code: 2,
       err: 'diffmavil reconstruct: expected one clip, got 0. Try: diffmavil reconstruct --help',
+    });
+    const given = ['--model', model, clip, '--out', out];
+    expect(await run(...given, '--path', '2')).toMatchObject({
+      code: 2,
+      err: 'diffmavil reconstruct: expected --sample-steps with --sampler, --eta or --path, got none. Try: diffmavil reconstruct --help',
+    });
+    expect(await run(...given, '--sample-steps', '2', '--eta', '1')).toMatchObject({
+      code: 2,
+      err: 'diffmavil reconstruct: expected --sampler ddim with --eta, got ddpm. Try: diffmavil reconstruct --help',
     });
     const text = join(folder, 'text.mp4');
     writeFileSync(text, 'not a clip');

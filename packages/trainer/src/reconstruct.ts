@@ -6,9 +6,9 @@ import { CheckpointError, ConfigError, disposeTree, makeKey } from '@diffmavil/c
 import {
   type Modality,
   type PatchReconstruction,
+  type Sampler,
   modalities,
   reconstructPatches,
-  targetPatchValues,
 } from '@diffmavil/model';
 import { type ModelFolder, loadModelFolder } from '@diffmavil/model/node';
 import type * as tf from '@tensorflow/tfjs-core';
@@ -16,6 +16,7 @@ import { openClip } from './data/clip-store.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { type SampleSpec, decodeRequest, makeSample } from './data/sample.ts';
 import { encodePicture } from './picture.ts';
+import { type MaskedError, reconstructionError } from './reconstruction-errors.ts';
 import { type PatchRow, patchRows, reconstructionPicture } from './reconstruction-picture.ts';
 
 export interface ReconstructClipOptions {
@@ -29,20 +30,14 @@ export interface ReconstructClipOptions {
   readonly timestep?: number;
   /** Adds a row sampled from pure noise in this many steps, 2..T; null: none. Default null. */
   readonly sampleSteps?: number | null;
+  /** How the sampled row is sampled. Default DDPM. */
+  readonly sampler?: Sampler;
+  /** States x_t of the sampling to draw above its result, 0..sampleSteps. Default 0. */
+  readonly pathRows?: number;
   /** Seed of masks and noise. Default 0. */
   readonly seed?: number;
   /** Seconds read of the clip at most, > 0. Default 10. */
   readonly maxClipSeconds?: number;
-}
-
-/** Mean squares over the values of hidden patches, in the units of the training loss. */
-export interface MaskedError {
-  /** Of the one-step prediction. */
-  readonly mse: number;
-  /** Of a flat guess to compare with: the mean of the visible values, or of the patch itself when targets are normalised. */
-  readonly flatMse: number;
-  /** Of the sampled row; null when there is none. */
-  readonly sampledMse: number | null;
 }
 
 export interface ClipReconstruction {
@@ -57,12 +52,6 @@ export interface ClipReconstruction {
     readonly timestep: number | null;
     readonly seed: number;
   };
-}
-
-/** Values of a target patch, and whether the loss normalises targets. */
-interface PatchLayout {
-  readonly values: number;
-  readonly normalized: boolean;
 }
 
 type Settings = Required<Omit<ReconstructClipOptions, 'timestep'>> & { timestep: number | null };
@@ -97,6 +86,8 @@ function settingsOf(
     modelFolder,
     maskRatio = 0.8,
     sampleSteps = null,
+    sampler = { kind: 'ddpm' },
+    pathRows = 0,
     seed = 0,
     maxClipSeconds = 10,
   } = options;
@@ -123,12 +114,18 @@ function settingsOf(
     if (value === null || (Number.isInteger(value) && value >= least && value <= last!)) continue;
     throw new ConfigError(`${name}: expected a whole number ${least}..${last}, got ${value}`);
   }
+  if (!Number.isInteger(pathRows) || pathRows < 0 || pathRows > (sampleSteps ?? 0)) {
+    const most = sampleSteps === null ? '0 without sampleSteps' : `0..${sampleSteps}`;
+    throw new ConfigError(`pathRows: expected ${most}, got ${pathRows}`);
+  }
   return {
     modelFolder,
     clip: options.clip,
     maskRatio,
     timestep,
     sampleSteps,
+    sampler,
+    pathRows,
     seed,
     maxClipSeconds,
   };
@@ -157,7 +154,7 @@ function draw(
   settings: Settings,
   patches: Partial<Record<Modality, tf.Tensor3D>>,
 ): ClipReconstruction {
-  const { maskRatio, timestep, sampleSteps, seed } = settings;
+  const { maskRatio, timestep, sampleSteps, sampler, pathRows, seed } = settings;
   const shared = { maskRatio, seed };
   const oneStep = reconstructPatches(config, parameters, patches, {
     ...shared,
@@ -166,19 +163,16 @@ function draw(
   const sampled =
     sampleSteps === null
       ? null
-      : reconstructPatches(config, parameters, patches, { ...shared, steps: sampleSteps });
+      : reconstructPatches(config, parameters, patches, {
+          ...shared,
+          steps: sampleSteps,
+          sampler,
+          keptSteps: pathRows,
+        });
   const each = modalities(config).map((modality) => {
     const made = oneStep[modality]!;
     const sample = sampled?.[modality] ?? null;
-    const layout = {
-      values: targetPatchValues(config, modality),
-      normalized: config.loss.normalizeTargets,
-    };
-    const error: MaskedError = {
-      mse: maskedError(made, made.prediction, layout),
-      flatMse: maskedError(made, flatGuess(made, layout), layout),
-      sampledMse: sample === null ? null : maskedError(sample, sample.prediction, layout),
-    };
+    const error = reconstructionError(config, preprocessor, modality, made, sample);
     return { modality, error, rows: rowsOf(made, sample, error, settings) };
   });
   const of = (modality: Modality): MaskedError | null =>
@@ -188,6 +182,7 @@ function draw(
     config,
     preprocessor,
     Object.fromEntries(each.map(({ modality, rows }) => [modality, rows])),
+    Object.fromEntries(each.map(({ modality, error }) => [modality, error.bands])),
   );
   return { picture: encodePicture(picture, describe(settings, figures)), figures };
 }
@@ -196,7 +191,7 @@ function rowsOf(
   made: PatchReconstruction,
   sample: PatchReconstruction | null,
   error: MaskedError,
-  { maskRatio, timestep, sampleSteps }: Settings,
+  { maskRatio, timestep, sampleSteps, sampler }: Settings,
 ): PatchRow[] {
   const from = timestep === null ? [] : [`from step ${timestep}`];
   const flat = `flat guess ${error.flatMse.toFixed(3)}`;
@@ -211,54 +206,21 @@ function rowsOf(
       ...(sample === null
         ? []
         : [
+            ...sample.path.map(({ timestep: t, patches }) => ({
+              label: ['sampling', `at step ${t}`],
+              patches,
+            })),
             {
-              label: ['sampled', `${sampleSteps} steps`, `error ${error.sampledMse!.toFixed(3)}`],
+              label: [
+                `sampled (${sampler.kind})`,
+                `${sampleSteps} steps`,
+                `error ${error.sampledMse!.toFixed(3)}`,
+              ],
               patches: sample.prediction,
             },
           ]),
     ],
   );
-}
-
-/** Mean square of `guess` - original over hidden patches; each patch in units of its own deviation when targets are normalised. */
-function maskedError(
-  { hidden, original }: PatchReconstruction,
-  guess: Float32Array,
-  { values, normalized }: PatchLayout,
-): number {
-  let sum = 0;
-  for (const token of hidden) {
-    const own = original.subarray(token * values, (token + 1) * values);
-    const scale = normalized ? moments(own).variance : 1;
-    for (const [i, value] of own.entries())
-      sum += (guess[token * values + i]! - value) ** 2 / scale;
-  }
-  return sum / (hidden.length * values);
-}
-
-/** `original` with each hidden patch at one value: its own mean when targets are normalised, else the mean of all visible values. */
-function flatGuess(
-  { hidden, original }: PatchReconstruction,
-  { values, normalized }: PatchLayout,
-): Float32Array {
-  const guess = original.slice();
-  const covered = new Set(hidden);
-  const visible = original.filter((_, i) => !covered.has(Math.floor(i / values)));
-  const { mean } = moments(visible);
-  for (const token of hidden) {
-    const [start, end] = [token * values, (token + 1) * values];
-    guess.fill(normalized ? moments(original.subarray(start, end)).mean : mean, start, end);
-  }
-  return guess;
-}
-
-/** Mean and unbiased variance, 1e-6 added as in the loss. */
-function moments(values: Float32Array): { mean: number; variance: number } {
-  let [sum, squares] = [0, 0];
-  for (const value of values) sum += value;
-  const mean = sum / values.length;
-  for (const value of values) squares += (value - mean) ** 2;
-  return { mean, variance: squares / Math.max(1, values.length - 1) + 1e-6 };
 }
 
 function describe({ clip }: Settings, figures: ClipReconstruction['figures']): string {

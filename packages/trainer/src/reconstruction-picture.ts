@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The picture of a reconstruction: original, masked, predicted, one row each; frames side by side, the spectrogram below.
+// The picture of a reconstruction: original, masked, predicted, one row each; frames side by side, the spectrogram below, and the errors
+// by frequency under each.
 import { denormalize, unpatchify as unpatchifyAudio } from '@diffmavil/audio-spectrogram';
 import {
   type Modality,
@@ -9,6 +10,7 @@ import {
   tokenCount,
 } from '@diffmavil/model';
 import { denormalizeFrames, unpatchify as unpatchifyVideo } from '@diffmavil/video-patchify';
+import { bandCharts } from './band-chart.ts';
 import {
   type GridRow,
   type GridSection,
@@ -18,6 +20,7 @@ import {
   framePicture,
   spectrogramPicture,
 } from './picture.ts';
+import type { ModalityBands } from './reconstruction-errors.ts';
 
 /** A row of target patches `[tokens, values]`; `hidden` lists the tokens to draw grey. */
 export interface PatchRow {
@@ -53,16 +56,23 @@ const mostFrames = 8;
 const wantedSpectrogramHeight = 128;
 const grey = 150;
 
-/** Draws the rows of both modalities, video above. */
+/** Draws the rows of both modalities, video above, each with the charts of its bands if there are any. */
 export function reconstructionPicture(
   config: ModelConfig,
   preprocessing: Preprocessing,
   { audio, video }: ReconstructionRows,
+  bands: { readonly audio?: ModalityBands; readonly video?: ModalityBands } = {},
 ): Picture {
   return composeGrid([
     ...(video === undefined ? [] : [videoSection(config, preprocessing, video)]),
+    ...(bands.video === undefined ? [] : [bandSection('video', bands.video)]),
     ...(audio === undefined ? [] : [audioSection(config, preprocessing, audio)]),
+    ...(bands.audio === undefined ? [] : [bandSection('sound', bands.audio)]),
   ]);
+}
+
+function bandSection(name: string, bands: ModalityBands): GridSection {
+  return { heading: `${name}: hidden patches by frequency`, rows: bandCharts(bands) };
 }
 
 function videoSection(
