@@ -87,5 +87,11 @@ export { defaultPreprocessor } from './preprocessor.ts';
 export type { AudioPreprocessor, Preprocessor, VideoPreprocessor } from './preprocessor.ts';
 export { readSafetensors, readSafetensorsFile, writeSafetensors } from './safetensors.ts';
 export type { SafeTensor, SafetensorsFile, WritableTensor } from './safetensors.ts';
+export { toHuggingFace } from './interop/to-hugging-face.ts';
+export type {
+  HuggingFaceFormat,
+  HuggingFaceModel,
+  HuggingFaceOptions,
+} from './interop/to-hugging-face.ts';
 export { countMacs, countMacsOverCurriculum, macRatios } from './flops.ts';
 export type { MacCounts, MacOptions } from './flops.ts';
