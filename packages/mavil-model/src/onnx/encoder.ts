@@ -48,6 +48,20 @@ export function pooled(g: GraphBuilder, config: ModelConfig, modality: Modality,
   return meanTokens(g, at, count === 0 ? x : sliceTokens(g, at, x, count, allTokens));
 }
 
+/** What a classifier's head reads of the encoder's tokens before the final LayerNorm: [batch, width]. */
+export function pooledForHead(
+  g: GraphBuilder,
+  config: ModelConfig,
+  modality: Modality,
+  tokens: Value,
+): Value {
+  const { pooling, finalNorm } = config.classifier;
+  const x = finalNorm ? encoderNorm(g, config, modality, tokens) : tokens;
+  if (pooling === 'tokens') return pooled(g, config, modality, x);
+  const at = `${modality}_pool`;
+  return meanTokens(g, at, sliceTokens(g, at, x, 0, classTokens(config)));
+}
+
 function stackName(config: ModelConfig, modality: Modality): string {
   return config.encoder.sharing === 'shared' ? 'shared_encoder' : `${modality}_encoder`;
 }

@@ -155,8 +155,19 @@ describe('exportOnnx', () => {
     }
   });
 
-  it.each(['audio', 'video'] as const)('gives the logits of a fine-tuned %s model', async (m) => {
-    const model = randomModel(presets.tiny, [m]);
+  it.each<[string, Modality, ModelConfig]>([
+    ['sound', 'audio', presets.tiny],
+    ['pictures', 'video', presets.tiny],
+    [
+      'class tokens after the last norm',
+      'audio',
+      tiny({
+        encoder: { ...encoder, classToken: true, distillationToken: true },
+        classifier: { pooling: 'class-tokens', finalNorm: true },
+      }),
+    ],
+  ])('gives the logits of a model fine-tuned on %s', async (_, m, config) => {
+    const model = randomModel(config, [m]);
     const { bytes, outputs } = await exportOnnx(model, { modality: m, head: true });
     expect(outputs).toEqual({ embedding: ['batch', 24], logits: ['batch', 5] });
     const patches = randomPatches(model.config, m, 2);

@@ -7,7 +7,7 @@ import type { Modality, ModelConfig } from '../config.ts';
 import type { Parameters } from '../parameters.ts';
 import type { Preprocessor } from '../preprocessor.ts';
 import { layerNorm, linear } from './blocks.ts';
-import { encoderBlocks, encoderNorm, pooled } from './encoder.ts';
+import { encoderBlocks, encoderNorm, pooled, pooledForHead } from './encoder.ts';
 import { fuse, unimodal } from './fusion.ts';
 import { graphBuilder } from './graph.ts';
 import type { GraphBuilder, HostWeight, Value } from './graph.ts';
@@ -94,8 +94,7 @@ function oneGraph(g: GraphBuilder, config: ModelConfig, m: Modality, head: Head 
   const encoded = encoderNorm(g, config, m, tokens);
   const embedding = pooled(g, config, m, unimodal(g, config, m, encoded));
   g.output('embedding', embedding, ['batch', config.encoder.width]);
-  // The head's own LayerNorm stands in for the encoder's last one.
-  if (head !== null) addHead(g, config, head, pooled(g, config, m, tokens));
+  if (head !== null) addHead(g, config, head, pooledForHead(g, config, m, tokens));
 }
 
 function bothGraph(g: GraphBuilder, config: ModelConfig, head: Head | null): void {
