@@ -4,8 +4,9 @@ import { devices, expectClose, expectNoLeak } from '@diffmavil/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { classifierForward, dropPathRates } from './classifier.ts';
+import { classifierForward } from './classifier.ts';
 import { defineModel } from './config.ts';
+import { dropPathRates } from './drop-path.ts';
 import { encode } from './encoder.ts';
 import { initializeHead, initializeParameters } from './parameters.ts';
 import { presets } from './presets.ts';

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fine-tuning of one encoder for classification [DiffMAViL §4, App. C], [AudioMAE]: mean over the tokens,
-// LayerNorm on the mean, a linear head. Logits; the loss (softmax or sigmoid) is the caller's.
-import { ConfigError, fold, linear, uniforms } from '@diffmavil/core';
+// Classifiers to fine-tune: one encoder [DiffMAViL §4, App. C], [AudioMAE], or both and a fusion [MAViL App. B]; mean over
+// the tokens, LayerNorm on the mean, a linear head. Logits; the loss (softmax or sigmoid) is the caller's.
+import { ConfigError, fold, linear } from '@diffmavil/core';
 import type { Key } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { applyNorm, weightOf } from './blocks.ts';
 import type { BranchScales, ComputeOptions } from './blocks.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import { checkDropPath, dropPathRates, dropPathScales } from './drop-path.ts';
 import { encode, meanPool, onlyClassTokens } from './encoder.ts';
+import { fuse, mapPresent } from './fusion.ts';
+import type { PerModality } from './fusion.ts';
+import { headName } from './parameter-entries.ts';
 import type { Parameters } from './parameters.ts';
 
 export interface ClassifierOptions extends ComputeOptions {
@@ -36,16 +40,29 @@ export function classifierForward(
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const { dropPath = 0, keys, precision = 'float32', ...encoding } = options;
-    const batch = patches.shape[0] ?? 0;
-    const drop = dropPath === 0 ? {} : { scales: dropPathScales(config, dropPath, keys, batch) };
+    checkDropPath(dropPath, keys, patches.shape[0] ?? 0, 'classifierForward');
+    const rates = dropPathRates(config.encoder.depth, dropPath);
+    const drop = dropPath === 0 ? {} : { scales: dropPathScales(rates, keys ?? []) };
     const { finalNorm } = config.classifier;
     const encodeOptions = { ...encoding, ...drop, precision, finalNorm };
     const tokens = encode(config, parameters, modality, patches, encodeOptions);
-    const pooled = applyNorm(config, parameters, `${modality}_head.norm`, pool(config, tokens));
-    const weight = weightOf(parameters, `${modality}_head.linear.weight`);
-    const bias = weightOf(parameters, `${modality}_head.linear.bias`);
-    return linear(pooled, weight, bias, { precision }) as tf.Tensor2D;
+    const pooled = pool(config, tokens);
+    return classify(config, parameters, headName(modality), pooled, { precision });
   });
+}
+
+/** LayerNorm and linear layer: pooled [batch, width] -> logits [batch, classes]. */
+function classify(
+  config: ModelConfig,
+  parameters: Parameters,
+  head: string,
+  pooled: tf.Tensor2D,
+  { precision = 'float32' }: ComputeOptions,
+): tf.Tensor2D {
+  const normed = applyNorm(config, parameters, `${head}.norm`, pooled);
+  const weight = weightOf(parameters, `${head}.linear.weight`);
+  const bias = weightOf(parameters, `${head}.linear.bias`);
+  return linear(normed, weight, bias, { precision }) as tf.Tensor2D;
 }
 
 /** One vector of a clip's tokens: [batch, class tokens + visible, width] -> [batch, width]. */
@@ -54,30 +71,76 @@ function pool(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor2D {
   return tf.mean<tf.Tensor2D>(onlyClassTokens(config, tokens), 1);
 }
 
-/** Drop-path probability of each block, linear from 0 to `rate` over the depth [timm]. */
-export function dropPathRates(depth: number, rate: number): number[] {
-  return Array.from({ length: depth }, (_, i) => (depth === 1 ? rate : (rate * i) / (depth - 1)));
+/** What an audio-visual classifier is told about each modality, and about both. */
+export interface AudioVideoClassifierOptions extends ComputeOptions {
+  /** int32 [batch, visible] of a modality: encode only these tokens (masking while fine-tuning). Default: all. */
+  readonly order?: PerModality<tf.Tensor>;
+  /** Probability that a branch of the deepest blocks is skipped for a clip, 0..1 (1 excluded). Default 0. */
+  readonly dropPath?: number;
+  /** One key per clip, for drop path. */
+  readonly keys?: readonly Key[];
 }
 
-/** Factors [batch] of each block's branches: 0 when dropped, else 1 / (1 - p). Block i of a clip takes draws 2i, 2i + 1. */
-function dropPathScales(
+/**
+ * Sound and pictures of the same clips, patches [batch, tokens, patchValues] each -> logits [batch, classes]: both encoders, the fusion, the
+ * means of the audio and of the video tokens side by side, LayerNorm, a linear head [MAViL App. B].
+ * The encoders' final LayerNorm stays, as the fusion reads it, and so does the fusion's.
+ * Choice: drop path rises linearly over the encoder's blocks, and the blocks of a joint fusion, which come after, all take the full rate; a
+ * fusion through a bottleneck continues the encoders, and so does the rise.
+ * The caller disposes the result. Throws ConfigError when a modality is missing.
+ */
+export function audioVideoClassifierForward(
   config: ModelConfig,
-  rate: number,
-  keys: readonly Key[] | undefined,
-  batch: number,
-): BranchScales[] {
-  if (!(rate >= 0 && rate < 1)) {
-    throw new ConfigError(`classifierForward: expected dropPath in [0, 1), got ${rate}`);
+  parameters: Parameters,
+  patches: PerModality<tf.Tensor>,
+  options: AudioVideoClassifierOptions = {},
+): tf.Tensor2D {
+  const where = 'audioVideoClassifierForward';
+  if (patches.audio === undefined || patches.video === undefined) {
+    const lacking = patches.audio === undefined ? 'audio' : 'video';
+    throw new ConfigError(`${where}: expected patches of audio and video, got none of ${lacking}`);
   }
-  if (keys?.length !== batch) {
-    const got = keys === undefined ? 'none' : String(keys.length);
-    throw new ConfigError(`classifierForward: expected ${batch} keys for dropPath, got ${got}`);
-  }
-  const { depth } = config.encoder;
-  const draws = keys.map((key) => uniforms(fold(key, 'drop-path'), 2 * depth));
-  return dropPathRates(depth, rate).map((p, i) => {
-    const scale = (branch: number): tf.Tensor =>
-      tf.tensor1d(draws.map((draw) => ((draw[2 * i + branch] ?? 1) < p ? 0 : 1 / (1 - p))));
-    return { attention: scale(0), mlp: scale(1) };
+  const { dropPath = 0, keys = [], order = {}, ...how } = options;
+  const batch = patches.audio.shape[0] ?? 0;
+  checkDropPath(dropPath, options.keys, batch, where);
+  return tf.tidy(() => {
+    const { encoder, fusion } = dropPathPlan(config, dropPath);
+    const scalesOf = (rates: readonly number[], ...data: string[]): BranchScales[] | null =>
+      dropPath === 0
+        ? null
+        : dropPathScales(
+            rates,
+            keys.map((key) => fold(key, ...data)),
+          );
+    const encoded = mapPresent(patches, (tensor, m) => {
+      const scales = scalesOf(encoder, m);
+      const own = order[m];
+      return encode(config, parameters, m, tensor, {
+        ...how,
+        ...(own && { order: own }),
+        ...(scales && { scales }),
+      });
+    });
+    const drops = {
+      audio: scalesOf(fusion, 'fusion', 'audio'),
+      video: scalesOf(fusion, 'fusion', 'video'),
+    };
+    const fused = fuse(config, parameters, encoded, { ...how, scales: drops });
+    const pooled = mapPresent(fused, (tokens) => pool(config, tokens));
+    const both = tf.concat([pooled.audio as tf.Tensor2D, pooled.video as tf.Tensor2D], 1);
+    return classify(config, parameters, headName('both'), both, how);
   });
+}
+
+/** Drop-path probabilities of the blocks of each encoder, and of the fusion. */
+function dropPathPlan(
+  { encoder, fusion }: ModelConfig,
+  rate: number,
+): { readonly encoder: readonly number[]; readonly fusion: readonly number[] } {
+  if (fusion.kind === 'bottleneck') {
+    const rates = dropPathRates(encoder.depth + fusion.depth, rate);
+    return { encoder: rates.slice(0, encoder.depth), fusion: rates.slice(encoder.depth) };
+  }
+  const last = Array.from({ length: fusion.depth }, () => rate);
+  return { encoder: dropPathRates(encoder.depth, rate), fusion: last };
 }

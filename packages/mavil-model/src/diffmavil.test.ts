@@ -9,7 +9,7 @@ import type { PartialModelConfig } from './config.ts';
 import { DiffMavil } from './diffmavil.ts';
 import type { AudioClip, VideoClip } from './diffmavil.ts';
 import { clipAudioPatches, clipVideoPatches } from './input-patches.ts';
-import { initializeHead, initializeParameters } from './parameters.ts';
+import { initializeClassifier, initializeHead, initializeParameters } from './parameters.ts';
 import { defaultPreprocessor } from './preprocessor.ts';
 import { presets } from './presets.ts';
 
@@ -82,6 +82,27 @@ describe('DiffMavil', () => {
       expect(await model.classify(sound, { top: 1 })).toEqual(classes.slice(0, 1));
       await expect(model.classify(pictures)).rejects.toThrow(
         'classify: expected a model with a classification head for video, got one without. Try: fine-tune it first',
+      );
+      model.dispose();
+    });
+  });
+
+  it('classifies sound and pictures together with the head of both', async () => {
+    await expectNoLeak(async () => {
+      const config = presets.tiny;
+      const labels = ['bell', 'dog'];
+      const parameters = initializeClassifier(config, 'both', 2, makeKey(1));
+      disposeTree(parameters['av_head.linear.bias']);
+      parameters['av_head.linear.bias'] = tf.tensor1d([1, 3]);
+      const preprocessor = { ...defaultPreprocessor(config), labels, task: 'multi-label' as const };
+      const model = DiffMavil.fromParameters({ config, parameters, preprocessor });
+      const [first, second] = await model.classify({ ...sound, ...pictures });
+      // The head's weights are near nought, so the scores are the sigmoids of its bias: 0.9526 and 0.7311.
+      expect([first!.label, second!.label]).toEqual(['dog', 'bell']);
+      expect(first!.score).toBeCloseTo(1 / (1 + Math.exp(-3)), 3);
+      expect(second!.score).toBeCloseTo(1 / (1 + Math.exp(-1)), 3);
+      await expect(model.classify(sound)).rejects.toThrow(
+        'classify: expected a model with a classification head for audio, got one without. Try: fine-tune it first',
       );
       model.dispose();
     });

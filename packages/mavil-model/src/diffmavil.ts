@@ -7,12 +7,14 @@ import { denormalizeFrames, unpatchify as unpatchifyVideo } from '@diffmavil/vid
 import type { Frames } from '@diffmavil/video-patchify';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { classifierForward } from './classifier.ts';
+import { audioVideoClassifierForward, classifierForward } from './classifier.ts';
 import { audioOf, patchValues, tokenCount, videoOf } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
-import { encode, meanPool } from './encoder.ts';
+import { embedPatches } from './embed.ts';
 import type { PerModality } from './fusion.ts';
 import { clipAudioPatches, clipVideoPatches } from './input-patches.ts';
+import { headName } from './parameter-entries.ts';
+import type { ClassifierInput } from './parameter-entries.ts';
 import { checkParameterShapes } from './parameters.ts';
 import type { Parameters } from './parameters.ts';
 import { checkPreprocessor, defaultPreprocessor } from './preprocessor.ts';
@@ -96,22 +98,36 @@ export class DiffMavil {
     return this.#embed('video', clipVideoPatches(this, { frames, frameRate }));
   }
 
-  /** Classes of a clip, most likely first. Throws CheckpointError when the model has no head for the clip's modality. */
+  /**
+   * Classes of a clip, most likely first: of sound, of pictures, or of both where the model's head reads both. A clip may bring more than
+   * the head reads. Throws CheckpointError when the model has no head for what the clip brings.
+   */
   async classify(
-    clip: AudioClip | VideoClip,
+    clip: AudioClip | VideoClip | (AudioClip & VideoClip),
     { top }: { readonly top?: number } = {},
   ): Promise<Classification[]> {
-    const modality = 'waveform' in clip ? 'audio' : 'video';
     const { labels, task } = this.preprocessor;
-    if (labels === null || this.parameters[`${modality}_head.linear.weight`] === undefined) {
+    const sound = 'waveform' in clip ? clip : null;
+    const pictures = 'frames' in clip ? clip : null;
+    const input = this.#headFor(sound !== null, pictures !== null);
+    if (labels === null || input === null) {
+      const brought = [sound && 'audio', pictures && 'video'].filter(Boolean).join(' and ');
       throw new CheckpointError(
-        `classify: expected a model with a classification head for ${modality}, got one without. ` +
+        `classify: expected a model with a classification head for ${brought}, got one without. ` +
           'Try: fine-tune it first',
       );
     }
-    const values = 'waveform' in clip ? clipAudioPatches(this, clip) : clipVideoPatches(this, clip);
-    const scores = await this.#read(modality, values, (patches) => {
-      const logits = classifierForward(this.config, this.parameters, modality, patches);
+    const audio = sound && input !== 'video' ? clipAudioPatches(this, sound) : null;
+    const video = pictures && input !== 'audio' ? clipVideoPatches(this, pictures) : null;
+    const scores = await this.#read(() => {
+      const patches = {
+        ...(audio && { audio: this.#patches('audio', audio) }),
+        ...(video && { video: this.#patches('video', video) }),
+      };
+      const logits =
+        input === 'both'
+          ? audioVideoClassifierForward(this.config, this.parameters, patches)
+          : classifierForward(this.config, this.parameters, input, patches[input] as tf.Tensor);
       return task === 'multi-label' ? tf.sigmoid(logits) : tf.softmax(logits);
     });
     return labels
@@ -158,18 +174,27 @@ export class DiffMavil {
     disposeTree(this.parameters);
   }
 
-  #embed(modality: Modality, values: Float32Array): Promise<Float32Array> {
-    return this.#read(modality, values, (patches) =>
-      meanPool(this.config, encode(this.config, this.parameters, modality, patches)),
-    );
+  /** The head that reads most of what a clip brings. */
+  #headFor(audio: boolean, video: boolean): ClassifierInput | null {
+    const fitting: ClassifierInput[] = [
+      ...(audio && video ? (['both'] as const) : []),
+      ...(audio ? (['audio'] as const) : []),
+      ...(video ? (['video'] as const) : []),
+    ];
+    const has = (input: ClassifierInput): boolean =>
+      this.parameters[`${headName(input)}.linear.weight`] !== undefined;
+    return fitting.find(has) ?? null;
   }
 
-  async #read(
-    modality: Modality,
-    values: Float32Array,
-    compute: (patches: tf.Tensor) => tf.Tensor,
-  ): Promise<Float32Array> {
-    const result = tf.tidy(() => compute(this.#patches(modality, values)));
+  #embed(modality: Modality, values: Float32Array): Promise<Float32Array> {
+    return this.#read(() => {
+      const patches = this.#patches(modality, values);
+      return embedPatches(this.config, this.parameters, modality, patches);
+    });
+  }
+
+  async #read(compute: () => tf.Tensor): Promise<Float32Array> {
+    const result = tf.tidy(compute);
     try {
       return await result.data<'float32'>();
     } finally {

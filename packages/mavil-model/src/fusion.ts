@@ -5,13 +5,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { applyBlock, applyNorm, weightOf } from './blocks.ts';
-import type { ComputeOptions } from './blocks.ts';
+import type { BranchScales, ComputeOptions } from './blocks.ts';
 import { modalities } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
 import type { Parameters } from './parameters.ts';
 
 /** One value for each modality a model has. */
 export type PerModality<T> = { readonly [M in Modality]?: T };
+
+export interface FuseOptions extends ComputeOptions {
+  /** Drop-path factors of each block, fusion.depth of them, or null: blocks over both take those of audio. Default: none. */
+  readonly scales?: PerModality<readonly BranchScales[] | null>;
+}
 
 /** Maps the values that are there. */
 export function mapPresent<T, U>(
@@ -32,7 +37,7 @@ export function fuse(
   config: ModelConfig,
   parameters: Parameters,
   encoded: PerModality<tf.Tensor3D>,
-  options: ComputeOptions = {},
+  options: FuseOptions = {},
 ): PerModality<tf.Tensor3D> {
   const { kind } = config.fusion;
   switch (kind) {
@@ -81,14 +86,16 @@ function fuseJointly(
   config: ModelConfig,
   parameters: Parameters,
   { audio, video }: PerModality<tf.Tensor3D>,
-  options: ComputeOptions,
+  options: FuseOptions,
 ): PerModality<tf.Tensor3D> {
   const { depth, finalNorm } = config.fusion;
   const { heads } = config.encoder;
   const both = [audio, video].filter((tokens) => tokens !== undefined);
   let x = tf.concat(both, 1);
   for (let i = 0; i < depth; i++) {
-    x = applyBlock(config, parameters, `fusion.blocks.${i}`, x, { kind: 'self', heads }, options);
+    const scales = options.scales?.audio?.[i];
+    const attention = { kind: 'self', heads } as const;
+    x = applyBlock(config, parameters, `fusion.blocks.${i}`, x, attention, options, scales);
   }
   if (finalNorm) x = applyNorm(config, parameters, 'fusion.norm', x);
   if (video === undefined) return { audio: x };
@@ -102,7 +109,7 @@ function fuseThroughBottleneck(
   config: ModelConfig,
   parameters: Parameters,
   encoded: PerModality<tf.Tensor3D>,
-  options: ComputeOptions,
+  options: FuseOptions,
 ): PerModality<tf.Tensor3D> {
   const { depth, finalNorm } = config.fusion;
   const { heads } = config.encoder;
@@ -115,7 +122,9 @@ function fuseThroughBottleneck(
       const own = tokens[m] as tf.Tensor3D;
       const name = `fusion.${modality}_blocks.${i}`;
       const both = tf.concat([own, shared], 1);
-      const mixed = applyBlock(config, parameters, name, both, { kind: 'self', heads }, options);
+      const scales = options.scales?.[modality]?.[i];
+      const attention = { kind: 'self', heads } as const;
+      const mixed = applyBlock(config, parameters, name, both, attention, options, scales);
       return splitAt(mixed, own.shape[1]);
     });
     tokens = parts.map(([own]) => own);

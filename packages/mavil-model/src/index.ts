@@ -28,12 +28,14 @@ export type { PresetMasking, PresetName } from './presets.ts';
 export {
   checkParameterShapes,
   classifierShapes,
+  initializeClassifier,
   initializeHead,
   initializeParameters,
   parameterCount,
   parameterShapes,
 } from './parameters.ts';
 export type { Parameters } from './parameters.ts';
+export { headName } from './parameter-entries.ts';
 export type { ClassifierInput } from './parameter-entries.ts';
 export {
   positionTable,
@@ -53,8 +55,9 @@ export type { MaskCurricula, MaskRatios } from './masking.ts';
 export type { ComputeOptions } from './blocks.ts';
 export { encode, encodeAudio, encodeVideo, meanPool, withoutClassToken } from './encoder.ts';
 export type { EncodeOptions } from './encoder.ts';
+export { embedPatches } from './embed.ts';
 export { fuse, mapPresent, unimodalTokens } from './fusion.ts';
-export type { PerModality } from './fusion.ts';
+export type { FuseOptions, PerModality } from './fusion.ts';
 export { diffuseMasked, predictedFrameInTubelet, targetPatches } from './diffusion.ts';
 export type { NoiseInput } from './diffusion.ts';
 export { decode } from './decoder.ts';
@@ -66,8 +69,11 @@ export type { PretrainOptions, PretrainOutputs } from './mavil.ts';
 export { checkTeacher, teacherTargets } from './teacher.ts';
 export type { Teacher } from './teacher.ts';
 export type { ModalityInput } from './split-tokens.ts';
-export { classifierForward, dropPathRates } from './classifier.ts';
-export type { ClassifierOptions } from './classifier.ts';
+export { audioVideoClassifierForward, classifierForward } from './classifier.ts';
+export type { AudioVideoClassifierOptions, ClassifierOptions } from './classifier.ts';
+export { dropPathRates } from './drop-path.ts';
+export { bottleneckFromEncoders } from './bottleneck-from-encoders.ts';
+export type { BottleneckModel, BottleneckOptions } from './bottleneck-from-encoders.ts';
 export { reconstructPatches } from './reconstruct.ts';
 export type { PatchReconstruction, ReconstructOptions } from './reconstruct.ts';
 export { samplePatches } from './sampling.ts';

@@ -52,6 +52,21 @@ export function initializeHead(
   return drawAll(headEntries(config, input, classes), key);
 }
 
+/** Draws every weight of a classifier, as `initializeParameters` and `initializeHead` would, or those that `wanted` picks by name. */
+export function initializeClassifier(
+  config: ModelConfig,
+  input: ClassifierInput,
+  classes: number,
+  key: Key,
+  wanted: (name: string) => boolean = () => true,
+): Record<string, tf.Tensor> {
+  const entries = classifierEntries(config, input, classes);
+  return drawAll(
+    entries.filter(({ name }) => wanted(name)),
+    key,
+  );
+}
+
 function drawAll(entries: readonly Entry[], key: Key): Record<string, tf.Tensor> {
   return Object.fromEntries(
     entries.map((entry) => [entry.name, tf.tensor(draw(entry, key), [...entry.shape], 'float32')]),
