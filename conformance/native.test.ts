@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parity of the native backend with PyTorch: the cases of trace.test.ts in float32 at the same bounds, and in bfloat16 at the bounds of
-// 16-bit products: losses 1e-2; all gradients together 3e-2 of their norm.
+// Parity of the native backend with PyTorch: the cases of trace.test.ts and family.test.ts in float32 at the same bounds, and in bfloat16
+// at the bounds of 16-bit products: losses 1e-2, all gradients together 3e-2 of their norm; or twice what rounding costs PyTorch where
+// a tiny model makes more of it (golden/family_bfloat16.py).
 import {
   backendName,
   delegatedKernels,
@@ -8,12 +9,27 @@ import {
   registerNative,
   resetDelegatedKernels,
 } from '@diffmavil/native';
-import { expectNoLeak } from '@diffmavil/testkit';
+import { expectNoLeak, readJsonFixture } from '@diffmavil/testkit';
 import { traceStep } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { caseNames, readCase, relativeError, report, runCase } from './trace-comparison.ts';
+import { runClassifier, runTeacher } from './family-comparison.ts';
+import { expectInTable } from './parity-table.ts';
+import {
+  caseNames,
+  familyFolder,
+  familyNames,
+  namesIn,
+  readCase,
+  relativeError,
+  report,
+  runCase,
+} from './trace-comparison.ts';
 
+const names = [...caseNames, ...familyNames];
+const rounding = readJsonFixture('family/bfloat16.json') as Readonly<
+  Record<string, { readonly loss: number; readonly gradients: number }>
+>;
 const noAddon = findAddon().addon === null;
 const note = noAddon ? ' (skipped: the native addon is not built)' : '';
 
@@ -24,19 +40,34 @@ describe.skipIf(noAddon)(`one training step on diffmavil-cpu${note}`, () => {
     await tf.setBackend(backendName);
   });
 
-  it.each(caseNames)('agrees with PyTorch and delegates no kernel: %s', async (name) => {
+  it.each(names)('agrees with PyTorch and delegates no kernel: %s', async (name) => {
     resetDelegatedKernels();
     const rows = await expectNoLeak(() => runCase(readCase(name)));
     expect(report(rows)).toBe('');
     expect(delegatedKernels()).toEqual({});
+    expectInTable(name, backendName, rows);
   });
 
-  it.each(caseNames)('agrees with PyTorch in bfloat16: %s', async (name) => {
+  it.each(namesIn(familyFolder, 'teacher'))('teaches what PyTorch does: %s', async (name) => {
+    const rows = await expectNoLeak(() => runTeacher(name));
+    expect(report(rows)).toBe('');
+    expectInTable(`teacher-${name}`, backendName, rows);
+  });
+
+  it.each(namesIn(familyFolder, 'classifier'))('classifies as PyTorch does: %s', async (name) => {
+    const rows = await expectNoLeak(() => runClassifier(name));
+    expect(report(rows)).toBe('');
+    expectInTable(`classifier-${name}`, backendName, rows);
+  });
+
+  it.each(names)('agrees with PyTorch in bfloat16: %s', async (name) => {
     const { config, maskRatio, tensors, expected } = readCase(name);
     const results = await traceStep({ config, tensors, maskRatio, precision: 'bfloat16' });
     const losses = expected.names.filter((each) => each === 'loss' || each.startsWith('loss.'));
+    const cost = rounding[name] ?? { loss: 0, gradients: 0 };
     for (const loss of losses) {
-      expect(relativeError(results[loss], expected.get(loss))).toBeLessThanOrEqual(1e-2);
+      const error = relativeError(results[loss], expected.get(loss));
+      expect(error).toBeLessThanOrEqual(Math.max(1e-2, 2 * cost.loss));
     }
     const gradients = expected.names.filter((each) => each.startsWith('grad.'));
     const joined = (values: (each: string) => ArrayLike<number>): Float32Array =>
@@ -44,6 +75,7 @@ describe.skipIf(noAddon)(`one training step on diffmavil-cpu${note}`, () => {
     const shape = [joined((each) => expected.get(each).data).length];
     const actual = { dtype: 'F32', shape, data: joined((each) => results[each]!.data) } as const;
     const wanted = { shape, data: joined((each) => expected.get(each).data) };
-    expect(relativeError(actual, wanted)).toBeLessThanOrEqual(3e-2);
+    const bound = Math.max(3e-2, 2 * cost.gradients);
+    expect(relativeError(actual, wanted)).toBeLessThanOrEqual(bound);
   });
 });

@@ -2,6 +2,7 @@
 // Runs a parity case through `traceStep` and measures how far each result is from PyTorch's.
 import { readdirSync } from 'node:fs';
 import {
+  type MaskRatios,
   type ModelConfig,
   type PartialModelConfig,
   type SafeTensor,
@@ -13,24 +14,33 @@ import { type TracedTensor, traceStep } from '@diffmavil/trainer';
 export interface TraceCase {
   readonly name: string;
   readonly config: ModelConfig;
-  readonly maskRatio: number;
+  readonly maskRatio: MaskRatios;
   readonly tensors: Readonly<Record<string, SafeTensor>>;
   readonly expected: Fixture;
 }
 
+const goldens = new URL('golden/fixtures/', import.meta.url).pathname;
+export const familyFolder: string = `${goldens}family`;
 /** Another folder may hold larger cases: see golden/README.md. */
-const folder =
-  process.env['DIFFMAVIL_TRACE_FOLDER'] ??
-  new URL('golden/fixtures/diffmavil', import.meta.url).pathname;
+const folder = process.env['DIFFMAVIL_TRACE_FOLDER'] ?? `${goldens}diffmavil`;
 
-export const caseNames: readonly string[] = readdirSync(folder)
-  .flatMap((file) => /^trace-(.*)\.config\.json$/.exec(file)?.[1] ?? [])
-  .toSorted();
+/** Names of the cases of one kind in a folder: `<kind>-<name>.config.json`. */
+export function namesIn(path: string, kind: 'trace' | 'teacher' | 'classifier'): string[] {
+  const pattern = new RegExp(`^${kind}-(.*)\\.config\\.json$`);
+  return readdirSync(path)
+    .flatMap((file) => pattern.exec(file)?.[1] ?? [])
+    .toSorted();
+}
+
+/** The paper's model and those it grows from. */
+export const caseNames: readonly string[] = namesIn(folder, 'trace');
+/** Every variant of the family. */
+export const familyNames: readonly string[] = namesIn(familyFolder, 'trace');
 
 export function readCase(name: string): TraceCase {
-  const at = `${folder}/trace-${name}`;
+  const at = `${familyNames.includes(name) ? familyFolder : folder}/trace-${name}`;
   const { maskRatio, ...config } = readJsonFixture(`${at}.config.json`) as PartialModelConfig & {
-    readonly maskRatio: number;
+    readonly maskRatio: MaskRatios;
   };
   return {
     name,
@@ -52,8 +62,8 @@ export interface Row {
   readonly bound: number;
 }
 
-/** Bounds of design §9: losses 1e-5, gradients 1e-4; embeddings and predictions as losses. */
-function boundOf(name: string): number {
+/** Losses 1e-5, gradients 1e-4; embeddings, predictions, features and logits as losses. */
+export function boundOf(name: string): number {
   return name.startsWith('grad.') ? 1e-4 : 1e-5;
 }
 
@@ -61,30 +71,39 @@ export async function runCase(
   { config, maskRatio, tensors, expected }: TraceCase,
   precision: 'float32' | 'bfloat16' = 'float32',
 ): Promise<Row[]> {
-  const results = await traceStep({ config, tensors, maskRatio, precision });
+  return compare(await traceStep({ config, tensors, maskRatio, precision }), expected);
+}
+
+/** One row for each result expected, and a bad one for each that was not. */
+export function compare(results: Readonly<Record<string, TracedTensor>>, expected: Fixture): Row[] {
   const unexpected = Object.keys(results).filter((name) => !expected.names.includes(name));
   return [
     ...expected.names.map((name) => ({
       name,
-      error: relativeError(results[name], expected.get(name)),
+      error: relativeError(results[name], expected.get(name), scaleOf(name, expected)),
       bound: boundOf(name),
     })),
     ...unexpected.map((name) => ({ name, error: Infinity, bound: 0 })),
   ];
 }
 
+/** Softmax does not feel a bias that all keys share: its gradient is 0, and is measured by that of the weight beside it. */
+function scaleOf(name: string, expected: Fixture): ArrayLike<number> {
+  const beside = name.replace(/(bias_mlp\.fc2)\.bias$/, '$1.weight');
+  return expected.get(beside).data;
+}
+
+/** Norm of the difference over the norm of `scale`, which is `expected` if not given. */
 export function relativeError(
   actual: TracedTensor | undefined,
   expected: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+  scale: ArrayLike<number> = expected.data,
 ): number {
   if (actual === undefined || actual.shape.join() !== expected.shape.join()) return Infinity;
-  let [difference, norm] = [0, 0];
-  for (let i = 0; i < expected.data.length; i++) {
-    const wanted = expected.data[i] ?? Number.NaN;
-    difference += ((actual.data[i] ?? Number.NaN) - wanted) ** 2;
-    norm += wanted ** 2;
-  }
-  return Math.sqrt(difference / norm);
+  const squares = (x: ArrayLike<number>): number =>
+    Array.from(x).reduce((sum, value) => sum + value ** 2, 0);
+  const difference = Array.from(expected.data, (wanted, i) => (actual.data[i] ?? NaN) - wanted);
+  return Math.sqrt(squares(difference) / squares(scale));
 }
 
 /** Rows outside their bound; NaN is outside. */

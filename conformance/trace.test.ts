@@ -4,6 +4,7 @@ import type { SafeTensor } from '@diffmavil/model';
 import { devices, expectNoLeak } from '@diffmavil/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { TracedTensor } from '@diffmavil/trainer';
+import { expectInTable } from './parity-table.ts';
 import {
   caseNames,
   failures,
@@ -21,6 +22,7 @@ describe.each(devices)('one training step on $name', (device) => {
     const rows = await expectNoLeak(() => runCase(readCase(name)));
     if (process.env['DIFFMAVIL_TRACE_TABLE'] !== undefined) console.log(`${name}\n${table(rows)}`);
     expect(report(rows)).toBe('');
+    expectInTable(name, device.name, rows);
   });
 });
 

@@ -188,22 +188,33 @@ class Family(Backbone):
         decoder = self.part(modality, 'decoder')
         return (self.shared_decoder if hasattr(self, 'shared_decoder') else decoder)(*given)
 
-    def decode(self, fused, noised, shown, masked):
+    def decode(self, tokens, noised, shown, masked):
         """Dictionaries by modality -> the decoded masked tokens [B, M, C] of each, final norm included."""
+        fused = {m: self.patches_only(x) for m, x in tokens.items()}
+        leading = {m: x[:, : self.leading] for m, x in tokens.items()}
         if self.config['decoder']['sharing'] == 'joint':
             grids = [self.grid_tokens(m, fused, noised, shown, masked) for m in self.modalities]
             mixed = self.shared_decoder(torch.cat(grids, dim=1)).split([x.shape[1] for x in grids], dim=1)
             return {m: take(x, masked[m]) for m, x in zip(self.modalities, mixed)}
-        return {m: self.decode_one(m, fused, noised, shown, masked) for m in self.modalities}
+        return {m: self.decode_one(m, fused, leading, noised, shown, masked) for m in self.modalities}
 
     def grid_tokens(self, m, fused, noised, shown, masked):
         together = [self.seen(m, m, fused[m], shown[m]), self.hidden(m, noised[m], masked[m])]
         return take(torch.cat(together, dim=1), torch.cat([shown[m], masked[m]], dim=1).argsort(dim=1))
 
-    def decode_one(self, m, fused, noised, shown, masked):
+    def class_tokens(self, m, leading):
+        """What the decoder mixes in besides the grid; without a place, so it does not matter where it stands."""
+        kind, decoder = self.config['decoder']['classToken'], self.part(m, 'decoder')
+        if kind == 'encoder':  # MAE
+            return [decoder.embed(leading[m])]
+        return [decoder.cls_token.expand(len(leading[m]), -1, -1)] if kind == 'learned' else []  # SpatiotemporalMAE
+
+    def decode_one(self, m, fused, leading, noised, shown, masked):
         decoder, inpainting = self.part(m, 'decoder'), self.config['decoder']['context'] == 'other-modality'
         if not inpainting and decoder.kind != 'cross':
-            return take(self.run(m, self.grid_tokens(m, fused, noised, shown, masked)), masked[m])
+            grid = self.grid_tokens(m, fused, noised, shown, masked)
+            mixed = self.run(m, torch.cat([grid, *self.class_tokens(m, leading)], dim=1))
+            return take(mixed, masked[m])
         # Audiovisual MAE, modality inpainting: the visible tokens are the other modality's.
         source = next(other for other in self.modalities if other != m) if inpainting else m
         seen = self.seen(m, source, fused[source], shown[source])
@@ -240,8 +251,7 @@ class Family(Backbone):
             clean[m] = take(select_target(target, config['video']) if m == 'video' else target, masked[m])
             noised[m] = self.diffuse(clean[m], values.get('timestep'), values.get('noise'))
         first = {m: self.encode(m, inputs[m]['patches'], shown[m]) for m in self.modalities}
-        fused = {m: self.patches_only(x) for m, x in self.fuse(first).items()}
-        decoded = self.decode(fused, noised, shown, masked)
+        decoded = self.decode(self.fuse(first), noised, shown, masked)
 
         out, total = {}, 0.0
         for m in self.modalities:
@@ -286,7 +296,7 @@ class Head(nn.Module):
 
 
 class Classifier(Backbone):
-    """'audio' or 'video': AudioMAE's, whose head norm replaces the encoder's last; 'both': MAViL's, on the fusion."""
+    """Of one modality as AudioMAE, whose head norm replaces the encoder's last, or AST; of 'both' as MAViL, after fusion."""
 
     def __init__(self, config, modality, classes):
         super().__init__(config, ('audio', 'video') if modality == 'both' else (modality,))
@@ -297,13 +307,16 @@ class Classifier(Backbone):
         else:
             setattr(self, f'{modality}_head', Head(width, classes))
             last = getattr(self, 'shared_encoder', self.part(modality, 'encoder'))
-            last.skip_norm = True
+            last.skip_norm = not config['classifier']['finalNorm']
         self.set_epsilon()
 
     def forward(self, patches):
         """{modality: [B, N, P]} -> logits [B, classes]"""
         tokens = self.encode_all(patches)
         tokens = self.fuse(tokens) if self.both else tokens
-        pooled = [self.patches_only(tokens[m]).mean(dim=1) for m in self.modalities]
+        # AST: the mean of class and distillation token
+        by_class = self.config['classifier']['pooling'] == 'class-tokens'
+        pool = (lambda x: x[:, : self.leading]) if by_class else self.patches_only
+        pooled = [pool(tokens[m]).mean(dim=1) for m in self.modalities]
         head = self.av_head if self.both else self.part(self.modalities[0], 'head')
         return head(torch.cat(pooled, dim=-1))

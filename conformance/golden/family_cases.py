@@ -18,8 +18,9 @@ BASE = {
     'decoder': {
         'width': 4, 'depth': 1, 'heads': 2, 'audioAttention': 'global', 'window': [4, 4], 'shift': [2, 2],
         'videoAttention': 'self', 'sharing': 'separate', 'context': 'fused', 'positions': 'sincos',
-        'modalityToken': False,
+        'modalityToken': False, 'classToken': 'none',
     },
+    'classifier': {'pooling': 'tokens', 'finalNorm': False},
     'masked': {'kind': 'mask-token'},
     'masking': {'rounding': 'floor', 'secondView': 'disjoint', 'audio': 'random'},
     'targets': {'kind': 'patches'},
@@ -129,7 +130,7 @@ DECODERS = {
     ),
     'cosine-window-both-axes': case(
         0.8, audio={'frames': 32, 'mels': 32}, masked=DIFFUSED,
-        decoder={'audioAttention': 'cosine-window', 'depth': 2, 'videoAttention': 'cross'},
+        decoder={'width': 8, 'audioAttention': 'cosine-window', 'depth': 2, 'videoAttention': 'cross'},
     ),
     # 8 x 6 grid, 4 x 2 windows: rows and columns must not be confused
     'cosine-window-rectangular': case(
@@ -146,6 +147,15 @@ DECODERS = {
         {'audio': 0.8, 'video': 0.6}, video={'frames': 6, 'size': 4, 'predictFrames': 3}, masked=DIFFUSED,
         loss={'normalizeTargets': True},
     ),
+    # MAE: both class tokens of the encoder are among the decoder's tokens
+    'decoder-class-tokens': case(
+        encoder={'classToken': True, 'distillationToken': True}, decoder={'classToken': 'encoder'}, masked=DIFFUSED,
+    ),
+    # SpatiotemporalMAE: the decoder has a class token of its own
+    'decoder-class-token-learned': case(
+        audio=None, fusion=NO_FUSION, decoder={'classToken': 'learned', 'positions': 'learned'},
+        loss={'normalizeTargets': True, **NO_CONTRAST},
+    ),
     # DiffMAE: video alone, diffused, cross decoder
     'videomae-diffusion': case(
         audio=None, fusion=NO_FUSION, masked=DIFFUSED, decoder={'videoAttention': 'cross', 'depth': 2},
@@ -154,8 +164,8 @@ DECODERS = {
 }  # fmt: skip
 
 MASKS_AND_TARGETS = {
-    'teacher-fusion': case(0.8, targets=teacher(normalize=True), encoder={'classToken': True}),
-    'teacher-encoder': case(
+    'targets-fusion': case(0.8, targets=teacher(normalize=True), encoder={'classToken': True}),
+    'targets-encoder': case(
         targets=teacher(features='encoder'), masked=DIFFUSED, video={'predictFrames': 2},
         decoder={'videoAttention': 'cross'},
     ),
@@ -201,16 +211,18 @@ TEACHERS = {
     'modality-norms': (teacher(width=8), case(fusion={'kind': 'modality-norms'})),
 }
 
+AST = {
+    'audio': {'frames': 13, 'mels': 10, 'stride': 3}, 'video': None, 'fusion': NO_FUSION, 'loss': NO_CONTRAST,
+    'encoder': {
+        'classToken': True, 'distillationToken': True, 'positions': 'learned', 'normEpsilon': 1e-12, 'depth': 2,
+    },
+}  # fmt: skip
+
 # Classifiers: what they read, and of which configuration.
 CLASSIFIERS = {
-    # AST: overlapping patches (4 x 3 tokens), distillation token, epsilon 1e-12
-    'audio': ('audio', case(
-        audio={'frames': 13, 'mels': 10, 'stride': 3}, video=None, fusion=NO_FUSION,
-        encoder={
-            'classToken': True, 'distillationToken': True, 'positions': 'learned', 'normEpsilon': 1e-12, 'depth': 2,
-        },
-        loss=NO_CONTRAST,
-    )),
+    # overlapping patches (4 x 3 tokens), distillation token, epsilon 1e-12
+    'audio': ('audio', case(**AST)),
+    'audio-class-tokens': ('audio', case(**AST, classifier={'pooling': 'class-tokens', 'finalNorm': True})),
     'video': ('video', case(encoder={'finalNorm': False, 'depth': 2})),
     'shared-encoder': ('video', case(encoder={'sharing': 'shared', 'classToken': True, 'modalityToken': True})),
     'both-joint': ('both', case(encoder={'classToken': True, 'finalNorm': False}, fusion={'finalNorm': False})),

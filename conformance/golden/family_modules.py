@@ -243,4 +243,6 @@ class Decoder(Placed):
             self.mask_token = parameter(width)
         if kind == 'cross':
             self.context_norm = nn.LayerNorm(width)
+        if decoder['classToken'] == 'learned':
+            self.cls_token = parameter(width)
         self.head = nn.Linear(width, output_values)

@@ -98,7 +98,11 @@ def random_model(name, model):
 
 def write(folder, name, settings, given, outputs):
     for key, value in outputs.items():
-        assert value.isfinite().all() and value.abs().sum() > 0, f'{name}: {key} is zero or not finite'
+        if key.endswith('bias_mlp.fc2.bias'):  # softmax does not feel what all keys share
+            assert value.abs().max() < 1e-15, f'{name}: {key} is not zero'
+            outputs[key] = torch.zeros_like(value)
+        else:
+            assert value.isfinite().all() and value.abs().sum() > 0, f'{name}: {key} is zero or not finite'
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / f'{name}.in.safetensors', given)
     write_tensors(folder / f'{name}.out.safetensors', {k: v.float() for k, v in outputs.items()})

@@ -37,7 +37,7 @@ export function maskRatioOf(ratios: MaskRatios, modality: Modality): number {
 
 /**
  * Visible tokens of `tokens` at mask ratio `ratio` in [0, 1): floor(tokens (1 - ratio) + 1e-9), or the nearest
- * whole number. Choice: floor, as every public MAE code; the papers round (313 here, 314 there, of 1568 at 0.8).
+ * whole number, halves up. Choice: floor, as every public MAE code; the papers round (313 here, 314 there, of 1568 at 0.8).
  */
 export function visibleCount(
   tokens: number,
@@ -47,7 +47,8 @@ export function visibleCount(
   if (!(ratio >= 0 && ratio < 1)) {
     throw new ConfigError(`visibleCount: expected a mask ratio in [0, 1), got ${ratio}`);
   }
-  return Math.floor(tokens * (1 - ratio) + (rounding === 'nearest' ? 0.5 : 1e-9));
+  const half = rounding === 'nearest' ? 0.5 : 0;
+  return Math.floor(tokens * (1 - ratio) + half + 1e-9);
 }
 
 /** Rows and columns of the spectrogram's grid that are kept at mask ratio `ratio`. */
