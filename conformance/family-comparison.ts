@@ -2,9 +2,9 @@
 // Runs the cases of the family that are no training step, a teacher's features and classifiers, and compares them with PyTorch's.
 import { disposeTree, valueAndGrads } from '@diffmavil/core';
 import {
-  type ClassifierInput,
   type Modality,
   type PartialModelConfig,
+  type TargetsConfig,
   classifierForward,
   defineModel,
   modalities,
@@ -20,7 +20,7 @@ export async function runTeacher(name: string): Promise<Row[]> {
   const { settings, given, expected } = read(`teacher-${name}`);
   const { teacher, targets } = settings as {
     readonly teacher: PartialModelConfig;
-    readonly targets: PartialModelConfig['targets'];
+    readonly targets: TargetsConfig;
   };
   const config = defineModel(teacher);
   const student = defineModel({ ...teacher, targets });
@@ -38,16 +38,15 @@ export async function runTeacher(name: string): Promise<Row[]> {
 export async function runClassifier(name: string): Promise<Row[]> {
   const { settings, given, expected } = read(`classifier-${name}`);
   const { modality, classes, ...partial } = settings as PartialModelConfig & {
-    readonly modality: ClassifierInput;
+    readonly modality: Modality;
     readonly classes: number;
   };
   const config = defineModel(partial);
   const parameters = weightsOf(given);
-  const patches = patchesOf(given, modality === 'both' ? modalities(config) : [modality]);
+  const patches = patchesOf(given, [modality]);
   const labels = given.tensor('labels');
   const { outputs, grads } = valueAndGrads(() => {
-    const input = modality === 'both' ? patches : (patches[modality] as tf.Tensor);
-    const logits = classifierForward(config, parameters, modality, input);
+    const logits = classifierForward(config, parameters, modality, patches[modality] as tf.Tensor);
     return { loss: crossEntropy(logits, labels, classes), logits };
   }, parameters);
   const gradients = Object.fromEntries(
