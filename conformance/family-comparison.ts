@@ -2,9 +2,11 @@
 // Runs the cases of the family that are no training step, a teacher's features and classifiers, and compares them with PyTorch's.
 import { disposeTree, valueAndGrads } from '@diffmavil/core';
 import {
+  type ClassifierInput,
   type Modality,
   type PartialModelConfig,
   type TargetsConfig,
+  audioVideoClassifierForward,
   classifierForward,
   defineModel,
   modalities,
@@ -38,15 +40,18 @@ export async function runTeacher(name: string): Promise<Row[]> {
 export async function runClassifier(name: string): Promise<Row[]> {
   const { settings, given, expected } = read(`classifier-${name}`);
   const { modality, classes, ...partial } = settings as PartialModelConfig & {
-    readonly modality: Modality;
+    readonly modality: ClassifierInput;
     readonly classes: number;
   };
   const config = defineModel(partial);
   const parameters = weightsOf(given);
-  const patches = patchesOf(given, [modality]);
+  const patches = patchesOf(given, modality === 'both' ? modalities(config) : [modality]);
   const labels = given.tensor('labels');
   const { outputs, grads } = valueAndGrads(() => {
-    const logits = classifierForward(config, parameters, modality, patches[modality] as tf.Tensor);
+    const logits =
+      modality === 'both'
+        ? audioVideoClassifierForward(config, parameters, patches)
+        : classifierForward(config, parameters, modality, patches[modality] as tf.Tensor);
     return { loss: crossEntropy(logits, labels, classes), logits };
   }, parameters);
   const gradients = Object.fromEntries(

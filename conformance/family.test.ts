@@ -19,7 +19,7 @@ import {
 } from './trace-comparison.ts';
 
 const teachers = namesIn(familyFolder, 'teacher');
-const classifiers = namesIn(familyFolder, 'classifier').filter((name) => !name.startsWith('both'));
+const classifiers = namesIn(familyFolder, 'classifier');
 
 describe.each(devices)('the family on $name', (device) => {
   beforeAll(device.use);

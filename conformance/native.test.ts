@@ -54,14 +54,11 @@ describe.skipIf(noAddon)(`one training step on diffmavil-cpu${note}`, () => {
     expectInTable(`teacher-${name}`, backendName, rows);
   });
 
-  it.each(namesIn(familyFolder, 'classifier').filter((name) => !name.startsWith('both')))(
-    'classifies as PyTorch does: %s',
-    async (name) => {
-      const rows = await expectNoLeak(() => runClassifier(name));
-      expect(report(rows)).toBe('');
-      expectInTable(`classifier-${name}`, backendName, rows);
-    },
-  );
+  it.each(namesIn(familyFolder, 'classifier'))('classifies as PyTorch does: %s', async (name) => {
+    const rows = await expectNoLeak(() => runClassifier(name));
+    expect(report(rows)).toBe('');
+    expectInTable(`classifier-${name}`, backendName, rows);
+  });
 
   it.each(names)('agrees with PyTorch in bfloat16: %s', async (name) => {
     const { config, maskRatio, tensors, expected } = readCase(name);
