@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scores of a block of queries by a block of keys at a time, both small enough for the second-level cache; with more keys than a
-// block, a running maximum and sum (arXiv 2205.14135 §3.1).
+// block, a running maximum and sum (arXiv 2205.14135 §3.1). Products of bfloat16 rows take bfloat16; what is between them is float32.
 #include "cpu/simd/attention.h"
 
 #include "cpu/simd/attention-pack.h"
@@ -57,9 +57,24 @@ class Scratch {
   float* next_;
 };
 
-/// Floats of all key blocks' transposed panels.
+/// Words of all key blocks' transposed panels; and of all as rows.
+template <typename Product>
 std::int64_t columns_size(const Head& head, const Plan& plan) {
-  return plan.key_blocks * round_up(plan.key_block, kLanes) * head.width;
+  return plan.key_blocks * round_up(plan.key_block, kLanes) * words_of<Product>(head.width);
+}
+template <typename Product>
+std::int64_t rows_size(const Plan& plan) {
+  return plan.key_blocks * words_of<Product>(plan.key_block) * plan.padded_width;
+}
+
+/// Where the keys from one on, the first of a block, are in these.
+template <typename Product>
+std::int64_t columns_place(const Head& head, std::int64_t key) {
+  return key * words_of<Product>(head.width);
+}
+template <typename Product>
+std::int64_t rows_place(const Plan& plan, std::int64_t key) {
+  return key / Product::kElements * plan.padded_width;
 }
 
 // ---- forward --------------------------------------------------------------------------------------------------------------------
@@ -69,12 +84,13 @@ struct ForwardScratch {
   std::int64_t floats;
 };
 
+template <typename Product>
 ForwardScratch forward_parts(const Head& head, const Plan& plan, float* start) {
   Scratch scratch(start);
   const std::int64_t rows = plan.query_block + kRowSlack;
   ForwardScratch parts;
-  parts.keys = scratch.take(columns_size(head, plan));
-  parts.values = scratch.take(plan.key_blocks * plan.key_block * plan.padded_width);
+  parts.keys = scratch.take(columns_size<Product>(head, plan));
+  parts.values = scratch.take(rows_size<Product>(plan));
   parts.queries = scratch.take(rows * plan.padded_width);
   parts.scores = scratch.take(rows * plan.score_step);
   parts.outputs = scratch.take(rows * plan.padded_width);
@@ -88,22 +104,31 @@ void add_row(const float* added, std::int64_t count, float* scores) {
   for (std::int64_t i = 0; i < count; i += kLanes) store(scores + i, load(scores + i) + load(added + i));
 }
 
-/// Adds bias and mask to a row of scores, and hides what is past the keys.
-void finish_scores(const Head& head, std::int64_t query, std::int64_t first_key, std::int64_t keys,
-                   float* scores) {
+void scale_row(float factor, std::int64_t count, float* scores) {
+  for (std::int64_t i = 0; i < count; i += kLanes) store(scores + i, load(scores + i) * factor);
+}
+
+/// Adds bias and mask to a row of scores, and hides what is past the keys. Returns the factor that the scores still want.
+float finish_scores(const Head& head, std::int64_t query, std::int64_t first_key, std::int64_t keys,
+                    float* scores) {
   const std::int64_t padded = round_up(keys, kLanes);
   const std::int64_t start = query * head.bias_stride + first_key;
+  const bool plain = head.bias == nullptr && head.mask == nullptr;
+  if (!plain) scale_row(head.scale, padded, scores);
   if (head.bias != nullptr) add_row(head.bias + start, padded, scores);
   if (head.mask != nullptr) add_row(head.mask + start, padded, scores);
   for (std::int64_t i = keys; i < padded; ++i) scores[i] = kHidden;
+  return plain ? head.scale : 1.0f;
 }
 
-/// Scores to powers of two below the row's maximum so far; outputs and sum follow a new maximum.
-void softmax_row(std::int64_t keys, bool first, float* scores, float* maximum, float* sum,
+/// Scores times `factor` to words of powers of two below the row's maximum so far; outputs and sum follow a new maximum.
+template <typename Product>
+void softmax_row(std::int64_t keys, float factor, bool first, float* scores, float* maximum, float* sum,
                  float* output, std::int64_t padded_width) {
+  constexpr std::int64_t kMany = Product::kElements;
   Floats top = load(scores);
   for (std::int64_t i = kLanes; i < keys; i += kLanes) top = larger(top, load(scores + i));
-  float peak = largest_of(top);
+  float peak = largest_of(top) * factor;
   float before = 0;
   if (!first) {
     peak = peak > *maximum ? peak : *maximum;
@@ -111,65 +136,64 @@ void softmax_row(std::int64_t keys, bool first, float* scores, float* maximum, f
     for (std::int64_t i = 0; i < padded_width; i += kLanes) store(output + i, load(output + i) * fade);
     before = *sum * fade[0];
   }
-  const Floats shift = splat(peak);
+  const Floats scale = splat(factor);
+  const Floats shift = splat(-peak);
   Floats total{};
-  for (std::int64_t i = 0; i < keys; i += kLanes) {
-    const Floats power = exp2_of(load(scores + i) - shift);
-    store(scores + i, power);
-    total += power;
+  for (std::int64_t i = 0; i < keys; i += kMany * kLanes) {
+    Floats powers[kMany] = {};
+    for (std::int64_t j = 0; j < kMany && i + j * kLanes < keys; ++j) {
+      powers[j] = exp2_of(fused(load(scores + i + j * kLanes), scale, shift));
+      total += powers[j];
+    }
+    store(scores + i / kMany, words_along(Product{}, powers));
   }
   *maximum = peak;
   *sum = before + sum_of(total);
 }
 
+template <typename Product>
 void forward_block(const HeadForward& call, const Plan& plan, const ForwardScratch& parts,
                    std::int64_t first_query, std::int64_t queries) {
   const Head& head = call.head;
-  copy_rows(head.query, first_query, queries, head.width, head.scale, parts.queries);
+  const std::int64_t width = plan.padded_width;
+  const std::int64_t words = words_of<Product>(head.width);
+  const MatrixView rows{parts.queries, round_up(words, kLanes), 1};
+  copy_rows<Product>(head.query, first_query, queries, head.width, parts.queries);
   for (std::int64_t block = 0; block < plan.key_blocks; ++block) {
     const std::int64_t first_key = block * plan.key_block;
     const std::int64_t keys = least(plan.key_block, head.keys - first_key);
-    multiply<false>({parts.queries, plan.padded_width, 1}, parts.keys + first_key * head.width,
-                    queries, round_up(keys, kLanes), head.width, parts.scores, plan.score_step);
+    multiply<Product, false>(rows, parts.keys + columns_place<Product>(head, first_key), queries,
+                             round_up(keys, kLanes), words, parts.scores, plan.score_step);
     for (std::int64_t row = 0; row < queries; ++row) {
       float* scores = parts.scores + row * plan.score_step;
-      finish_scores(head, first_query + row, first_key, keys, scores);
-      softmax_row(keys, block == 0, scores, parts.maxima + row, parts.sums + row,
-                  parts.outputs + row * plan.padded_width, plan.padded_width);
+      const float factor = finish_scores(head, first_query + row, first_key, keys, scores);
+      softmax_row<Product>(keys, factor, block == 0, scores, parts.maxima + row, parts.sums + row,
+                           parts.outputs + row * width, width);
     }
     const MatrixView powers{parts.scores, plan.score_step, 1};
-    const float* values = parts.values + first_key * plan.padded_width;
-    if (block == 0) {
-      multiply<false>(powers, values, queries, plan.padded_width, keys, parts.outputs,
-                      plan.padded_width);
-    } else {
-      multiply<true>(powers, values, queries, plan.padded_width, keys, parts.outputs,
-                     plan.padded_width);
-    }
+    const float* values = parts.values + rows_place<Product>(plan, first_key);
+    const auto add = block == 0 ? multiply<Product, false> : multiply<Product, true>;
+    add(powers, values, queries, width, words_of<Product>(keys), parts.outputs, width);
   }
   for (std::int64_t row = 0; row < queries; ++row) {
     const float sum = parts.sums[row];
-    write_row(call.output, first_query + row, head.width, parts.outputs + row * plan.padded_width,
-              1.0f / sum);
+    write_row(call.output, first_query + row, head.width, parts.outputs + row * width, 1.0f / sum);
     call.log_sums[first_query + row] = parts.maxima[row] + __builtin_log2f(sum);
   }
 }
 
-std::int64_t forward_scratch(const Head& head) {
-  return forward_parts(head, plan_of(head, kForwardScores), nullptr).floats;
-}
-
-void forward(const HeadForward& call, float* scratch) {
+template <typename Product>
+void forward_of(const HeadForward& call, float* scratch) {
   const Head& head = call.head;
   const Plan plan = plan_of(head, kForwardScores);
-  const ForwardScratch parts = forward_parts(head, plan, scratch);
+  const ForwardScratch parts = forward_parts<Product>(head, plan, scratch);
   for (std::int64_t first = 0; first < head.keys; first += plan.key_block) {
     const std::int64_t keys = least(plan.key_block, head.keys - first);
-    pack_columns(head.key, first, keys, head.width, parts.keys + first * head.width);
-    pack_rows(head.value, first, keys, head.width, 1.0f, parts.values + first * plan.padded_width);
+    pack_columns<Product>(head.key, first, keys, head.width, parts.keys + columns_place<Product>(head, first));
+    pack_rows<Product>(head.value, first, keys, head.width, parts.values + rows_place<Product>(plan, first));
   }
   for (std::int64_t first = 0; first < head.queries; first += plan.query_block) {
-    forward_block(call, plan, parts, first, least(plan.query_block, head.queries - first));
+    forward_block<Product>(call, plan, parts, first, least(plan.query_block, head.queries - first));
   }
 }
 
@@ -185,18 +209,19 @@ struct BackwardScratch {
   std::int64_t floats;
 };
 
+template <typename Product>
 BackwardScratch backward_parts(const Head& head, const Plan& plan, float* start) {
   Scratch scratch(start);
   const std::int64_t rows = plan.query_block + kRowSlack;
   const std::int64_t width = plan.padded_width;
-  const bool one_panel = width <= kPanel * kLanes;
+  const bool one_panel = Product::kElements == 1 && width <= kPanel * kLanes;
   BackwardScratch parts;
-  parts.key_columns = scratch.take(columns_size(head, plan));
-  parts.value_columns = scratch.take(columns_size(head, plan));
-  parts.key_rows = scratch.take(plan.key_blocks * plan.key_block * width);
+  parts.key_columns = scratch.take(columns_size<Product>(head, plan));
+  parts.value_columns = scratch.take(columns_size<Product>(head, plan));
+  parts.key_rows = scratch.take(rows_size<Product>(plan));
   parts.queries = scratch.take(rows * width);
   parts.gradients = scratch.take(rows * width);
-  // One panel has the layout of the rows.
+  // One panel of single elements has the layout of the rows.
   parts.query_panels = one_panel ? parts.queries : scratch.take(rows * width);
   parts.gradient_panels = one_panel ? parts.gradients : scratch.take(rows * width);
   // Columns past the keys are read when the scores are taken by columns.
@@ -211,86 +236,122 @@ BackwardScratch backward_parts(const Head& head, const Plan& plan, float* start)
 }
 
 /// Rows of queries and output gradients, and delta = the sum of output times its gradient.
-void load_queries(const HeadBackward& call, const Plan& plan, const BackwardScratch& parts,
-                  std::int64_t first, std::int64_t queries) {
+template <typename Product>
+void load_queries(const HeadBackward& call, const BackwardScratch& parts, std::int64_t first,
+                  std::int64_t queries) {
   const Head& head = call.head;
-  copy_rows(head.query, first, queries, head.width, head.scale, parts.queries);
-  copy_rows(call.output_gradient, first, queries, head.width, 1.0f, parts.gradients);
+  copy_rows<Product>(head.query, first, queries, head.width, parts.queries);
+  copy_rows<Product>(call.output_gradient, first, queries, head.width, parts.gradients);
   if (parts.query_panels != parts.queries) {
-    pack_rows(head.query, first, queries, head.width, head.scale, parts.query_panels);
-    pack_rows(call.output_gradient, first, queries, head.width, 1.0f, parts.gradient_panels);
+    pack_rows<Product>(head.query, first, queries, head.width, parts.query_panels);
+    pack_rows<Product>(call.output_gradient, first, queries, head.width, parts.gradient_panels);
   }
   for (std::int64_t row = 0; row < queries; ++row) {
-    const float* gradient = parts.gradients + row * plan.padded_width;
-    parts.deltas[row] =
-        call.output.bfloat16
-            ? dot_rows(row_of<const Bf16>(call.output, first + row), gradient, head.width)
-            : dot_rows(row_of<const float>(call.output, first + row), gradient, head.width);
+    parts.deltas[row] = dot_rows(call.output, call.output_gradient, first + row, head.width);
   }
 }
 
-/// Scores to probabilities, gradients of probabilities to gradients of scores.
-void softmax_gradient_row(std::int64_t keys, float log_sum, float delta, float* powers,
-                          float* gradients, float* bias_gradient) {
-  const Floats shift = splat(log_sum);
-  const Floats centre = splat(delta);
-  for (std::int64_t i = 0; i < keys; i += kLanes) {
-    const Floats probability = exp2_of(load(powers + i) - shift);
-    const Floats gradient = probability * (load(gradients + i) - centre);
-    store(powers + i, probability);
-    store(gradients + i, gradient);
-    if (bias_gradient != nullptr) store(bias_gradient + i, load(bias_gradient + i) + gradient);
+/// A query's part in the gradient of the softmax.
+struct SoftmaxRow {
+  float *powers, *gradients;  ///< scores, and the gradients of probabilities; null past the queries
+  float factor, log_sum, delta;
+  float* bias_gradient;  ///< or null
+};
+
+/// Of as many rows as a word has elements. `gradients` become those of the scores, as words along the row: what is summed over keys.
+/// What is summed over queries are words of the values of these rows: the probabilities, in the first `powers`; and, if there is
+/// more than one row, the gradients of scores, in the row after it.
+template <typename Product>
+void softmax_gradient_rows(std::int64_t keys, std::int64_t score_step, const SoftmaxRow* rows) {
+  constexpr std::int64_t kMany = Product::kElements;
+  for (std::int64_t i = 0; i < keys; i += kMany * kLanes) {
+    Floats along[kMany][kMany] = {};
+    for (std::int64_t j = 0; j < kMany && i + j * kLanes < keys; ++j) {
+      const std::int64_t at = i + j * kLanes;
+      Floats powers[kMany] = {};
+      Floats gradients[kMany] = {};
+      for (std::int64_t r = 0; r < kMany; ++r) {
+        const SoftmaxRow& row = rows[r];
+        if (row.powers == nullptr) continue;
+        powers[r] = exp2_of(fused(load(row.powers + at), splat(row.factor), splat(-row.log_sum)));
+        gradients[r] = powers[r] * (load(row.gradients + at) - row.delta);
+        if (row.bias_gradient != nullptr) {
+          store(row.bias_gradient + at, load(row.bias_gradient + at) + gradients[r]);
+        }
+        along[r][j] = gradients[r];
+      }
+      store(rows[0].powers + at, words_down(Product{}, powers));
+      if constexpr (kMany > 1) store(rows[0].powers + score_step + at, words_down(Product{}, gradients));
+    }
+    for (std::int64_t r = 0; r < kMany; ++r) {
+      if (rows[r].powers != nullptr) store(rows[r].gradients + i / kMany, words_along(Product{}, along[r]));
+    }
   }
 }
 
-template <bool kAdd>
+template <typename Product>
+void softmax_gradient(const HeadBackward& call, const Plan& plan, const BackwardScratch& parts,
+                      std::int64_t first_query, std::int64_t queries, std::int64_t first_key,
+                      std::int64_t keys) {
+  const Head& head = call.head;
+  for (std::int64_t row = 0; row < queries; row += Product::kElements) {
+    SoftmaxRow rows[Product::kElements] = {};
+    for (std::int64_t r = 0; r < Product::kElements && row + r < queries; ++r) {
+      const std::int64_t query = first_query + row + r;
+      float* powers = parts.powers + (row + r) * plan.score_step;
+      rows[r] = {.powers = powers,
+                 .gradients = parts.score_gradients + (row + r) * plan.score_step,
+                 .factor = finish_scores(head, query, first_key, keys, powers),
+                 .log_sum = call.log_sums[query],
+                 .delta = parts.deltas[row + r],
+                 .bias_gradient = call.bias_gradient == nullptr
+                                      ? nullptr
+                                      : call.bias_gradient + query * head.bias_stride + first_key};
+    }
+    softmax_gradient_rows<Product>(keys, plan.score_step, rows);
+  }
+}
+
+/// Sums over queries: the gradients of keys and values.
+template <typename Product, bool kAdd>
 void add_products(const BackwardScratch& parts, const Plan& plan, std::int64_t queries,
                   std::int64_t keys, float* key_sums, float* value_sums) {
   const std::int64_t width = plan.padded_width;
-  multiply<kAdd>({parts.powers, 1, plan.score_step}, parts.gradient_panels, keys, width, queries,
-                 value_sums, width);
-  multiply<kAdd>({parts.score_gradients, 1, plan.score_step}, parts.query_panels, keys, width,
-                 queries, key_sums, width);
+  const std::int64_t words = words_of<Product>(queries);
+  const std::int64_t step = Product::kElements * plan.score_step;
+  const float* gradients =
+      Product::kElements == 1 ? parts.score_gradients : parts.powers + plan.score_step;
+  multiply<Product, kAdd>({parts.powers, 1, step}, parts.gradient_panels, keys, width, words,
+                          value_sums, width);
+  multiply<Product, kAdd>({gradients, 1, step}, parts.query_panels, keys, width, words, key_sums,
+                          width);
 }
 
+template <typename Product>
 void backward_block(const HeadBackward& call, const Plan& plan, const BackwardScratch& parts,
                     std::int64_t first_query, std::int64_t queries) {
   const Head& head = call.head;
   const std::int64_t width = plan.padded_width;
-  load_queries(call, plan, parts, first_query, queries);
+  const std::int64_t words = words_of<Product>(head.width);
+  const std::int64_t row_step = round_up(words, kLanes);
+  load_queries<Product>(call, parts, first_query, queries);
   for (std::int64_t block = 0; block < plan.key_blocks; ++block) {
     const std::int64_t first_key = block * plan.key_block;
     const std::int64_t keys = least(plan.key_block, head.keys - first_key);
     const std::int64_t padded_keys = round_up(keys, kLanes);
-    multiply<false>({parts.queries, width, 1}, parts.key_columns + first_key * head.width, queries,
-                    padded_keys, head.width, parts.powers, plan.score_step);
-    multiply<false>({parts.gradients, width, 1}, parts.value_columns + first_key * head.width,
-                    queries, padded_keys, head.width, parts.score_gradients, plan.score_step);
-    for (std::int64_t row = 0; row < queries; ++row) {
-      const std::int64_t query = first_query + row;
-      float* powers = parts.powers + row * plan.score_step;
-      finish_scores(head, query, first_key, keys, powers);
-      float* bias_gradient = call.bias_gradient == nullptr
-                                 ? nullptr
-                                 : call.bias_gradient + query * head.bias_stride + first_key;
-      softmax_gradient_row(keys, call.log_sums[query], parts.deltas[row], powers,
-                           parts.score_gradients + row * plan.score_step, bias_gradient);
-    }
+    const std::int64_t columns = columns_place<Product>(head, first_key);
+    multiply<Product, false>({parts.queries, row_step, 1}, parts.key_columns + columns, queries,
+                             padded_keys, words, parts.powers, plan.score_step);
+    multiply<Product, false>({parts.gradients, row_step, 1}, parts.value_columns + columns, queries,
+                             padded_keys, words, parts.score_gradients, plan.score_step);
+    softmax_gradient<Product>(call, plan, parts, first_query, queries, first_key, keys);
     const MatrixView gradients{parts.score_gradients, plan.score_step, 1};
-    const float* rows = parts.key_rows + first_key * width;
-    if (block == 0) {
-      multiply<false>(gradients, rows, queries, width, keys, parts.query_sums, width);
-    } else {
-      multiply<true>(gradients, rows, queries, width, keys, parts.query_sums, width);
-    }
+    const auto add = block == 0 ? multiply<Product, false> : multiply<Product, true>;
+    add(gradients, parts.key_rows + rows_place<Product>(plan, first_key), queries, width,
+        words_of<Product>(keys), parts.query_sums, width);
     const std::int64_t start = (first_key + block * kRowSlack) * width;
-    if (first_query == 0) {
-      add_products<false>(parts, plan, queries, keys, parts.key_sums + start,
-                          parts.value_sums + start);
-    } else {
-      add_products<true>(parts, plan, queries, keys, parts.key_sums + start,
-                         parts.value_sums + start);
-    }
+    const auto add_all = first_query == 0 ? add_products<Product, false> : add_products<Product, true>;
+    add_all(parts, plan, queries, keys, parts.key_sums + start, parts.value_sums + start);
   }
   for (std::int64_t row = 0; row < queries; ++row) {
     write_row(call.query_gradient, first_query + row, head.width, parts.query_sums + row * width,
@@ -298,34 +359,62 @@ void backward_block(const HeadBackward& call, const Plan& plan, const BackwardSc
   }
 }
 
-std::int64_t backward_scratch(const Head& head) {
-  return backward_parts(head, plan_of(head, kBackwardScores), nullptr).floats;
-}
-
-void backward(const HeadBackward& call, float* scratch) {
+template <typename Product>
+void backward_of(const HeadBackward& call, float* scratch) {
   const Head& head = call.head;
   const Plan plan = plan_of(head, kBackwardScores);
-  const BackwardScratch parts = backward_parts(head, plan, scratch);
+  const BackwardScratch parts = backward_parts<Product>(head, plan, scratch);
   const std::int64_t width = plan.padded_width;
   for (std::int64_t first = 0; first < head.keys; first += plan.key_block) {
     const std::int64_t keys = least(plan.key_block, head.keys - first);
-    pack_columns(head.key, first, keys, head.width, parts.key_columns + first * head.width);
-    pack_columns(head.value, first, keys, head.width, parts.value_columns + first * head.width);
-    pack_rows(head.key, first, keys, head.width, 1.0f, parts.key_rows + first * width);
+    const std::int64_t columns = columns_place<Product>(head, first);
+    pack_columns<Product>(head.key, first, keys, head.width, parts.key_columns + columns);
+    pack_columns<Product>(head.value, first, keys, head.width, parts.value_columns + columns);
+    pack_rows<Product>(head.key, first, keys, head.width, parts.key_rows + rows_place<Product>(plan, first));
   }
   if (head.queries == 0) {
     const std::int64_t floats = plan.key_blocks * (plan.key_block + kRowSlack) * width;
     for (std::int64_t i = 0; i < floats; ++i) parts.key_sums[i] = parts.value_sums[i] = 0;
   }
   for (std::int64_t first = 0; first < head.queries; first += plan.query_block) {
-    backward_block(call, plan, parts, first, least(plan.query_block, head.queries - first));
+    backward_block<Product>(call, plan, parts, first, least(plan.query_block, head.queries - first));
   }
   for (std::int64_t key = 0; key < head.keys; ++key) {
     const std::int64_t start = (key + key / plan.key_block * kRowSlack) * width;
-    // The queries in key_sums carry scale / ln 2 of their own.
-    write_row(call.key_gradient, key, head.width, parts.key_sums + start, kLn2);
+    write_row(call.key_gradient, key, head.width, parts.key_sums + start, head.scale * kLn2);
     write_row(call.value_gradient, key, head.width, parts.value_sums + start, 1.0f);
   }
+}
+
+// ---- by type --------------------------------------------------------------------------------------------------------------------
+
+template <typename Fn>
+auto with_product(const Head& head, const Fn& fn) {
+#if defined(__AVX512BF16__)
+  if (head.query.bfloat16) return fn(BFloat16Product{});
+#endif
+  (void)head;
+  return fn(Float32Product{});
+}
+
+std::int64_t forward_scratch(const Head& head) {
+  return with_product(head, [&](auto product) {
+    return forward_parts<decltype(product)>(head, plan_of(head, kForwardScores), nullptr).floats;
+  });
+}
+
+std::int64_t backward_scratch(const Head& head) {
+  return with_product(head, [&](auto product) {
+    return backward_parts<decltype(product)>(head, plan_of(head, kBackwardScores), nullptr).floats;
+  });
+}
+
+void forward(const HeadForward& call, float* scratch) {
+  with_product(call.head, [&](auto product) { forward_of<decltype(product)>(call, scratch); });
+}
+
+void backward(const HeadBackward& call, float* scratch) {
+  with_product(call.head, [&](auto product) { backward_of<decltype(product)>(call, scratch); });
 }
 
 }  // namespace

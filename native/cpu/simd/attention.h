@@ -18,7 +18,7 @@ struct HeadRows {
   bool bfloat16;
 };
 
-/// What both passes read. Scores are in units of ln 2: softmax(query · key * scale + bias + mask), with powers of two.
+/// What both passes read. All rows of a call are of one type; bfloat16 is multiplied as such where the instruction set can. Scores are in units of ln 2: softmax(query · key * scale + bias + mask), with powers of two.
 struct Head {
   std::int64_t queries;
   std::int64_t keys;

@@ -2,7 +2,7 @@
 // Tiles that fill the registers with sums: each word of k takes kTileColumns registers of b and one value of a per row.
 #include "cpu/simd/gemm.h"
 
-#include "cpu/simd/vector.h"
+#include "cpu/simd/products.h"
 
 namespace dm::cpu::DM_ISA {
 namespace {
@@ -24,22 +24,6 @@ constexpr std::int64_t kPackAhead = 4;
 constexpr std::int64_t kRowsAhead = 8;
 
 // ---- products -------------------------------------------------------------------------------------------------------------------
-
-struct Float32Product {
-  static Floats add(float a, Floats b, Floats sum) { return fused(splat(a), b, sum); }
-};
-
-#if defined(__AVX512BF16__)
-struct BFloat16Product {
-  static Floats add(float a, Floats b, Floats sum) {
-    const __m512bh pairs = __builtin_bit_cast(__m512bh, splat_bits(a));
-    return _mm512_dpbf16_ps(sum, pairs, __builtin_bit_cast(__m512bh, b));
-  }
-  static Words splat_bits(float a) {
-    return __builtin_bit_cast(std::uint32_t, a) - Words{};
-  }
-};
-#endif
 
 template <int kRows, typename Product>
 void multiply_rows(const GemmTile& tile) {
@@ -161,8 +145,7 @@ inline Floats words_across(const T* p, const T* next, BFloat16Words) {
     low = rounded(load(p));
     high = rounded(load(next));
   }
-  const Words words = __builtin_convertvector(low, Words) | __builtin_convertvector(high, Words) << 16;
-  return __builtin_bit_cast(Floats, words);
+  return pair_up(low, high);
 }
 
 /// Blocks of lines that are rearranged together.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small products c (+)= a · b on blocks that stay in the caches, for the attention kernels of this folder.
 //
-// b is packed: panels of kPanel registers of columns (the last one narrower), each panel [k][columns of the panel]. a is any matrix
+// k counts words: see products.h. b is packed: panels of kPanel registers of columns (the last one narrower), each panel [k][columns of the panel]. a is any matrix
 // by strides, so a transposed one too. Rows of c are written in whole tiles: up to 3 rows past m are overwritten, and as many rows of
 // a past m are read; both must lie in memory of the caller's.
 #pragma once
 
-#include "cpu/simd/vector.h"
+#include "cpu/simd/products.h"
 
 namespace dm::cpu {
 namespace {
@@ -29,7 +29,7 @@ struct MatrixView {
   std::int64_t column_step;
 };
 
-template <bool kAdd, int kRows, int kColumns>
+template <typename Product, bool kAdd, int kRows, int kColumns>
 inline void multiply_tile(MatrixView a, const float* b, std::int64_t k, float* c,
                           std::int64_t c_step) {
   Floats sums[kRows][kColumns];
@@ -47,9 +47,9 @@ inline void multiply_tile(MatrixView a, const float* b, std::int64_t k, float* c
     for (int j = 0; j < kColumns; ++j) row[j] = load(b + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const Floats value = splat(at[i * a.row_step]);
+      const float value = at[i * a.row_step];
 #pragma GCC unroll 4
-      for (int j = 0; j < kColumns; ++j) sums[i][j] = fused(value, row[j], sums[i][j]);
+      for (int j = 0; j < kColumns; ++j) sums[i][j] = Product::add(value, row[j], sums[i][j]);
     }
     at += a.column_step;
     b += kColumns * kLanes;
@@ -61,23 +61,23 @@ inline void multiply_tile(MatrixView a, const float* b, std::int64_t k, float* c
   }
 }
 
-template <bool kAdd, int kColumns>
+template <typename Product, bool kAdd, int kColumns>
 inline void multiply_panel(MatrixView a, const float* b, std::int64_t m, std::int64_t k, float* c,
                            std::int64_t c_step) {
   constexpr int kRows = kTileRows[kColumns];
   std::int64_t row = 0;
   for (; m - row >= kRows; row += kRows) {
-    multiply_tile<kAdd, kRows, kColumns>(
+    multiply_tile<Product, kAdd, kRows, kColumns>(
         {a.data + row * a.row_step, a.row_step, a.column_step}, b, k, c + row * c_step, c_step);
   }
   for (; row < m; row += kRowSlack) {
-    multiply_tile<kAdd, kRowSlack, kColumns>(
+    multiply_tile<Product, kAdd, kRowSlack, kColumns>(
         {a.data + row * a.row_step, a.row_step, a.column_step}, b, k, c + row * c_step, c_step);
   }
 }
 
 /// c [m, n] (+)= a [m, k] · b [k, n]; n whole registers.
-template <bool kAdd>
+template <typename Product, bool kAdd>
 [[maybe_unused]] inline void multiply(MatrixView a, const float* b, std::int64_t m, std::int64_t n,
                                       std::int64_t k, float* c, std::int64_t c_step) {
   for (std::int64_t column = 0; column < n; column += kPanel * kLanes) {
@@ -85,15 +85,15 @@ template <bool kAdd>
     const float* panel = b + column * k;
     float* out = c + column;
     if (registers >= kPanel) {
-      multiply_panel<kAdd, kPanel>(a, panel, m, k, out, c_step);
+      multiply_panel<Product, kAdd, kPanel>(a, panel, m, k, out, c_step);
     } else if (registers == 1) {
-      multiply_panel<kAdd, 1>(a, panel, m, k, out, c_step);
+      multiply_panel<Product, kAdd, 1>(a, panel, m, k, out, c_step);
     }
 #if defined(__AVX512F__)
     else if (registers == 2) {
-      multiply_panel<kAdd, 2>(a, panel, m, k, out, c_step);
+      multiply_panel<Product, kAdd, 2>(a, panel, m, k, out, c_step);
     } else {
-      multiply_panel<kAdd, 3>(a, panel, m, k, out, c_step);
+      multiply_panel<Product, kAdd, 3>(a, panel, m, k, out, c_step);
     }
 #endif
   }
