@@ -26,10 +26,6 @@ std::byte* byte_row(void* y, MatrixType type, std::int64_t start) {
   return static_cast<std::byte*>(y) + start * static_cast<std::int64_t>(bytes_of(type));
 }
 
-const std::byte* byte_row(const void* x, MatrixType type, std::int64_t start) {
-  return static_cast<const std::byte*>(x) + start * static_cast<std::int64_t>(bytes_of(type));
-}
-
 }  // namespace
 
 void normalize_rows(const BranchNorm& norm, void* y, MatrixType type, float* mean, float* rstd) {
@@ -79,14 +75,6 @@ void normalize_rows_gradient(const BranchNorm& norm, const float* dy, const floa
       for (std::int64_t i = begin; i < end; ++i) d_weight[i] += sums[i];
       for (std::int64_t i = begin; i < end; ++i) d_bias[i] += sums[width + i];
     }
-  });
-}
-
-void gelu_rows(const void* x, void* y, MatrixType type, std::int64_t count) {
-  const auto kernel = DM_PICK(kBranch).gelu;
-  parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    kernel(byte_row(x, type, begin), byte_row(y, type, begin), type == MatrixType::kBFloat16,
-           end - begin);
   });
 }
 

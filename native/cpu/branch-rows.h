@@ -29,9 +29,6 @@ void normalize_rows_gradient(const BranchNorm& norm, const float* dy, const floa
                              const float* rstd, const float* residual, float* dx, float* d_weight,
                              float* d_bias);
 
-/// y = gelu(x), both of the type.
-void gelu_rows(const void* x, void* y, MatrixType type, std::int64_t count);
-
 /// The gradient of a branch from that of its sum with x: times the factors of the samples, if any, in the type of the products.
 class BranchGradient {
  public:

@@ -62,19 +62,17 @@ void through_gelu(const float* dy, const void* preactivation, std::int64_t count
   const MatmulKernels& kernels = DM_PICK(kMatmul);
   constexpr std::int64_t kPiece = 512;
   parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    float wide[kPiece];
     float product[kPiece];
     for (std::int64_t i = begin; i < end; i += kPiece) {
       const std::int64_t length = std::min(kPiece, end - i);
       if (type == MatrixType::kBFloat16) {
         std::copy_n(dy + i, length, product);
-        kernels.from_bfloat16(static_cast<const std::uint16_t*>(preactivation) + i, wide, length);
-        kernels.multiply_gelu_slope(wide, product, length);
+        kernels.multiply_gelu_slope(static_cast<const std::uint16_t*>(preactivation) + i, true, product, nullptr, length);
         kernels.to_bfloat16(product, reinterpret_cast<std::uint16_t*>(result) + i, length);
       } else {
         float* out = reinterpret_cast<float*>(result) + i;
         std::copy_n(dy + i, length, out);
-        kernels.multiply_gelu_slope(static_cast<const float*>(preactivation) + i, out, length);
+        kernels.multiply_gelu_slope(static_cast<const float*>(preactivation) + i, false, out, nullptr, length);
       }
     }
   });

@@ -172,8 +172,7 @@ void pack_left(const Job& job, const void* a, float* out) {
 // ---- tasks
 
 /// One row of c: `row` is the product, then what is made of it.
-void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, Range columns, float* row,
-                float* spare) {
+void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, Range columns, float* row) {
   const Description& d = job.d;
   const MatmulEpilogue& after = d.epilogue;
   const MatmulKernels& kernels = DM_PICK(kMatmul);
@@ -190,9 +189,12 @@ void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, Ran
     }
     kernels.gelu(row, row, count);
   } else if (after.activation == MatmulActivation::kGeluSlope) {
-    convert_row(offset(after.preactivation, place, after.preactivation_type),
-                after.preactivation_type, spare, MatrixType::kFloat32, count);
-    kernels.multiply_gelu_slope(spare, row, count);
+    kernels.multiply_gelu_slope(
+        offset(after.preactivation, place, after.preactivation_type),
+        after.preactivation_type == MatrixType::kBFloat16, row,
+        after.activated == nullptr ? nullptr
+                                   : offset(after.activated, place, after.preactivation_type),
+        count);
   }
   if (after.row_scale != nullptr) {
     kernels.scale(after.row_scale[global_row / after.rows_per_scale], row, count);
@@ -226,9 +228,8 @@ class Task {
                               : job_.cut.blocks == 1 ? job_.kernels.tile_rows
                                                      : last_row - first_row;
     auto* packed = reinterpret_cast<float*>(memory.bytes(
-        static_cast<std::size_t>((block + rows + 1) * panel) * sizeof(float)));
+        static_cast<std::size_t>((block + rows) * panel) * sizeof(float)));
     float* beside = packed + block * panel;
-    float* spare = beside + rows * panel;
     for (std::int64_t i = 0; i < job_.cut.blocks; ++i) {
       pack_right(i, packed);
       for (std::int64_t sliver = slivers_.begin; sliver < slivers_.end; ++sliver) {
@@ -237,7 +238,7 @@ class Task {
         multiply_sliver(i, sliver, packed, sums);
         if (!job_.finish || i + 1 < job_.cut.blocks) continue;
         for (std::int64_t row = own.begin; row < own.end; ++row) {
-          finish_row(job_, matrix_, row, columns_, sums + (row - own.begin) * panel, spare);
+          finish_row(job_, matrix_, row, columns_, sums + (row - own.begin) * panel);
         }
       }
     }
@@ -353,25 +354,17 @@ bool has_bfloat16() { return DM_PICK(kGemm).multiply_bfloat16 != nullptr; }
 
 void column_sums(const void* x, MatrixType type, std::int64_t rows, std::int64_t columns,
                  float* sums) {
-  constexpr std::int64_t kColumns = 128;
+  constexpr std::int64_t kColumns = 256;
   constexpr std::int64_t kRows = 128;  // partial sums keep rounding errors small
   const MatmulKernels& kernels = DM_PICK(kMatmul);
   parallel_for(columns, kColumns, [&](std::int64_t begin, std::int64_t end) {
     float partial[kColumns];
-    float row[kColumns];
     const std::int64_t count = end - begin;
     std::fill_n(sums + begin, count, 0.0f);
     for (std::int64_t first = 0; first < rows; first += kRows) {
       std::fill_n(partial, count, 0.0f);
-      for (std::int64_t i = first; i < std::min(rows, first + kRows); ++i) {
-        const std::byte* values = offset(x, i * columns + begin, type);
-        if (type == MatrixType::kBFloat16) {
-          kernels.from_bfloat16(reinterpret_cast<const std::uint16_t*>(values), row, count);
-          kernels.add(row, partial, count);
-        } else {
-          kernels.add(reinterpret_cast<const float*>(values), partial, count);
-        }
-      }
+      kernels.add_rows(offset(x, first * columns + begin, type), type == MatrixType::kBFloat16, columns,
+                       std::min(kRows, rows - first), count, partial);
       kernels.add(partial, sums + begin, count);
     }
   });

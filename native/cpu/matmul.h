@@ -47,7 +47,8 @@ enum class MatmulActivation {
   kNone,
   /// The exact (erf) GELU; `preactivation`, if there is one, is written.
   kGelu,
-  /// Multiplied by the slope of GELU at `preactivation`, which is read: the gradient of kGelu.
+  /// Multiplied by the slope of GELU at `preactivation`, which is read: the gradient of kGelu. GELU itself at `preactivation` is
+  /// written to `activated`, if there is one.
   kGeluSlope,
 };
 
@@ -58,7 +59,8 @@ struct MatmulEpilogue {
   const float* bias = nullptr;  ///< [n]
   MatmulActivation activation = MatmulActivation::kNone;
   void* preactivation = nullptr;  ///< [batch, m, n], dense
-  MatrixType preactivation_type = MatrixType::kFloat32;
+  void* activated = nullptr;      ///< the same
+  MatrixType preactivation_type = MatrixType::kFloat32;  ///< of both
   /// Row r of all batch * m rows is multiplied by row_scale[r / rows_per_scale].
   const float* row_scale = nullptr;
   std::int64_t rows_per_scale = 1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // x + factor * fc2(gelu(fc1(layerNorm(x)))) and its gradient. Saved: mean and rstd, and the preactivation of fc1, in bfloat16 when
-// the products are; GELU and the normalized rows are computed again.
+// the products are; GELU and the normalized rows are computed again, GELU with its slope.
 #include "cpu/branch-rows.h"
 #include "cpu/families.h"
 #include "cpu/linear-products.h"
@@ -119,15 +119,13 @@ Status mlp_branch_grad(const OpArguments& arguments) {
   if (rows > 0) back.epilogue.activation = MatmulActivation::kGeluSlope;
   back.epilogue.preactivation = const_cast<std::byte*>(saved);  // only read with the slope
   back.epilogue.preactivation_type = sizes.type;
+  Scratch<std::byte> hidden(sizes.bytes(rows * sizes.hidden));
+  back.epilogue.activated = hidden.data();
   Status status = matmul(back, gradient.data(), fc2.data, d_preactivation.data());
   if (!status.ok()) return status;
-  {
-    const Scratch<std::byte> hidden(sizes.bytes(rows * sizes.hidden));
-    gelu_rows(saved, hidden.data(), sizes.type, rows * sizes.hidden);
-    status = matmul(linear_weight_gradient(fc2, rows, sizes.type), gradient.data(), hidden.data(),
-                    d_fc2_weight);
-    if (!status.ok()) return status;
-  }
+  status = matmul(linear_weight_gradient(fc2, rows, sizes.type), gradient.data(), hidden.data(),
+                  d_fc2_weight);
+  if (!status.ok()) return status;
   {
     const Scratch<std::byte> normed(sizes.bytes(rows * sizes.width));
     normalize_rows_again(norm, mean, rstd, normed.data(), sizes.type);

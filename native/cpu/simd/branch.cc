@@ -2,7 +2,6 @@
 // Two passes for the variance; sums by lane, then across, in one order.
 #include "cpu/simd/branch.h"
 
-#include "cpu/simd/gelu.h"
 #include "cpu/simd/vector.h"
 
 namespace dm::cpu::DM_ISA {
@@ -101,18 +100,6 @@ void normalize_gradient(const NormRow& norm, const float* dy, const float* x, fl
   }
 }
 
-void gelu(const void* x, void* y, bool bfloat16, std::int64_t count) {
-  if (bfloat16) {
-    const Bf16* from = static_cast<const Bf16*>(x);
-    Bf16* to = static_cast<Bf16*>(y);
-    for (std::int64_t i = 0; i < count; ++i) to[i] = narrow(gelu_float(widen(from[i])));
-  } else {
-    const float* from = static_cast<const float*>(x);
-    float* to = static_cast<float*>(y);
-    for (std::int64_t i = 0; i < count; ++i) to[i] = gelu_float(from[i]);
-  }
-}
-
 void scale(const float* x, float factor, void* y, bool bfloat16, std::int64_t count) {
   if (bfloat16) {
     Bf16* to = static_cast<Bf16*>(y);
@@ -129,7 +116,6 @@ extern const BranchKernels kBranch = {
     .normalize = normalize,
     .normalize_again = normalize_again,
     .normalize_gradient = normalize_gradient,
-    .gelu = gelu,
     .scale = scale,
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows around the matrix products of a transformer block: layer normalization, its gradient with the residual, GELU.
+// Rows around the matrix products of a transformer block: layer normalization, its gradient with the residual, scaling.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,6 @@ struct BranchKernels {
   void (*normalize_gradient)(const NormRow& norm, const float* dy, const float* x, float mean,
                              float rstd, const float* residual, float* dx, float* d_weight,
                              float* d_bias);
-  /// y[i] = gelu(x[i]) for 0 <= i < count; x and y of one type.
-  void (*gelu)(const void* x, void* y, bool bfloat16, std::int64_t count);
   /// y[i] = factor * x[i].
   void (*scale)(const float* x, float factor, void* y, bool bfloat16, std::int64_t count);
 };

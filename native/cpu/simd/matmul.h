@@ -17,8 +17,12 @@ struct MatmulKernels {
   void (*scale)(float factor, float* y, std::int64_t count);
   /// y[i] = gelu(x[i]), the exact (erf) form.
   void (*gelu)(const float* x, float* y, std::int64_t count);
-  /// y[i] *= the slope of gelu at x[i].
-  void (*multiply_gelu_slope)(const float* x, float* y, std::int64_t count);
+  /// y[i] *= the slope of gelu at x[i], and value[i] = gelu(x[i]), of the type of x; value may be null.
+  void (*multiply_gelu_slope)(const void* x, bool bfloat16, float* y, void* value,
+                              std::int64_t count);
+  /// sums[j] += the sum of x[i * stride + j] over i < rows.
+  void (*add_rows)(const void* x, bool bfloat16, std::int64_t stride, std::int64_t rows,
+                   std::int64_t columns, float* sums);
   /// To nearest, ties to even.
   void (*to_bfloat16)(const float* x, std::uint16_t* y, std::int64_t count);
   void (*from_bfloat16)(const std::uint16_t* x, float* y, std::int64_t count);
