@@ -179,31 +179,30 @@ void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, Ran
   const std::int64_t count = columns.size();
   const std::int64_t global_row = matrix * d.m + row_index;
   const std::int64_t place = global_row * d.n + columns.begin;
-  if (after.scale != 1.0f) kernels.scale(after.scale, row, count);
-  if (after.bias != nullptr) kernels.add(after.bias + columns.begin, row, count);
-  if (after.activation == MatmulActivation::kGelu) {
-    if (after.preactivation != nullptr) {
-      convert_row(row, MatrixType::kFloat32,
-                  offset(after.preactivation, place, after.preactivation_type),
-                  after.preactivation_type, count);
+  FinishedRow finish{.scale = after.scale,
+                     .bias = after.bias == nullptr ? nullptr : after.bias + columns.begin,
+                     .count = count};
+  if (after.activation != MatmulActivation::kNone) {
+    kernels.finish({finish.scale, finish.bias, 1, nullptr, nullptr, count}, row, row, false);
+    finish.scale = 1;
+    finish.bias = nullptr;
+    const MatrixType type = after.preactivation_type;
+    const auto saved_at = [=](void* data) { return data == nullptr ? nullptr : offset(data, place, type); };
+    std::byte* preactivation = saved_at(after.preactivation);
+    if (after.activation == MatmulActivation::kGeluSlope) {
+      kernels.multiply_gelu_slope(preactivation, type == MatrixType::kBFloat16, row,
+                                  saved_at(after.activated), count);
+    } else {
+      if (preactivation != nullptr) convert_row(row, MatrixType::kFloat32, preactivation, type, count);
+      kernels.gelu(row, row, count);
     }
-    kernels.gelu(row, row, count);
-  } else if (after.activation == MatmulActivation::kGeluSlope) {
-    kernels.multiply_gelu_slope(
-        offset(after.preactivation, place, after.preactivation_type),
-        after.preactivation_type == MatrixType::kBFloat16, row,
-        after.activated == nullptr ? nullptr
-                                   : offset(after.activated, place, after.preactivation_type),
-        count);
   }
-  if (after.row_scale != nullptr) {
-    kernels.scale(after.row_scale[global_row / after.rows_per_scale], row, count);
-  }
-  if (after.residual != nullptr) kernels.add(after.residual + place, row, count);
+  if (after.row_scale != nullptr) finish.factor = after.row_scale[global_row / after.rows_per_scale];
+  if (after.residual != nullptr) finish.residual = after.residual + place;
   std::byte* c = offset(job.c, matrix * d.c.batch_step + row_index * d.c.row_step + columns.begin,
                         d.c.type);
-  if (d.accumulate) kernels.add(reinterpret_cast<const float*>(c), row, count);
-  convert_row(row, MatrixType::kFloat32, c, d.c.type, count);
+  if (d.accumulate) finish.sum = reinterpret_cast<const float*>(c);
+  kernels.finish(finish, row, c, d.c.type == MatrixType::kBFloat16);
 }
 
 /// A panel of columns of a range of slivers of one matrix.

@@ -13,8 +13,36 @@ void add(const float* x, float* y, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) y[i] += x[i];
 }
 
-void scale(float factor, float* y, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) y[i] *= factor;
+inline Floats at(const float* p, std::int64_t i, Floats) { return load(p + i); }
+inline float at(const float* p, std::int64_t i, float) { return p[i]; }
+inline void put(float* p, Floats v) { store(p, v); }
+inline void put(Bf16* p, Floats v) { store(p, v); }
+inline void put(float* p, float v) { *p = v; }
+inline void put(Bf16* p, float v) { *p = to_bits(v); }
+
+template <typename Kind, typename T>
+inline void finish_at(const FinishedRow& after, const float* row, std::int64_t i, T* c) {
+  Kind v = at(row, i, Kind{}) * after.scale;
+  if (after.bias != nullptr) v += at(after.bias, i, Kind{});
+  v *= after.factor;
+  if (after.residual != nullptr) v += at(after.residual, i, Kind{});
+  if (after.sum != nullptr) v += at(after.sum, i, Kind{});
+  put(c + i, v);
+}
+
+template <typename T>
+void finish_row(const FinishedRow after, const float* row, T* c) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= after.count; i += kLanes) finish_at<Floats>(after, row, i, c);
+  for (; i < after.count; ++i) finish_at<float>(after, row, i, c);
+}
+
+void finish(const FinishedRow& after, const float* row, void* c, bool bfloat16) {
+  if (bfloat16) {
+    finish_row(after, row, static_cast<Bf16*>(c));
+  } else {
+    finish_row(after, row, static_cast<float*>(c));
+  }
 }
 
 void gelu(const float* x, float* y, std::int64_t count) {
@@ -92,7 +120,7 @@ void from_bfloat16(const std::uint16_t* x, float* y, std::int64_t count) {
 
 extern const MatmulKernels kMatmul = {
     .add = add,
-    .scale = scale,
+    .finish = finish,
     .gelu = gelu,
     .multiply_gelu_slope = multiply_gelu_slope,
     .add_rows = add_rows,

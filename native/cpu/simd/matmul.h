@@ -9,12 +9,22 @@
 
 namespace dm::cpu {
 
+/// ((scale row + bias) factor + residual) + sum, of `count` elements; null means without.
+struct FinishedRow {
+  float scale = 1;
+  const float* bias = nullptr;
+  float factor = 1;
+  const float* residual = nullptr;
+  const float* sum = nullptr;
+  std::int64_t count = 0;
+};
+
 /// All work on `count` elements; x may be y.
 struct MatmulKernels {
   /// y[i] += x[i].
   void (*add)(const float* x, float* y, std::int64_t count);
-  /// y[i] *= factor.
-  void (*scale)(float factor, float* y, std::int64_t count);
+  /// To c, of float32 or bfloat16; c may be the row, or what is added.
+  void (*finish)(const FinishedRow& after, const float* row, void* c, bool bfloat16);
   /// y[i] = gelu(x[i]), the exact (erf) form.
   void (*gelu)(const float* x, float* y, std::int64_t count);
   /// y[i] *= the slope of gelu at x[i], and value[i] = gelu(x[i]), of the type of x; value may be null.
