@@ -161,8 +161,9 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width, eps=EPSILON) if config['finalNorm'] else nn.Identity()
 
-    def forward(self, patches, index):
+    def forward(self, patches, index, views=1):
         x = self.patch_embed(take(patches, index)) + self.positions[index]
+        x = x.reshape(x.shape[0] * views, x.shape[1] // views, x.shape[2])
         if hasattr(self, 'cls_token'):
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         for block in self.blocks:
@@ -270,9 +271,11 @@ class DiffMavil(nn.Module):
             patches, order = batch[f'{m}.patches'], batch[f'{m}.order']
             count[m] = k = math.floor(patches.shape[1] * (1 - mask_ratio) + 1e-9)
             encoder = getattr(self, f'{m}_encoder')
-            first[m] = encoder(patches, order[:, :k])
-            if loss['intraWeight'] > 0:
-                second[m] = encoder(patches, order[:, k : 2 * k])
+            views = 2 if loss['intraWeight'] > 0 else 1
+            seen = encoder(patches, order[:, : views * k], views).unflatten(0, (-1, views))
+            first[m] = seen[:, 0]
+            if views > 1:
+                second[m] = seen[:, 1]
 
         fused = self.fusion(torch.cat([first['audio'], first['video']], dim=1))
         split = first['audio'].shape[1]

@@ -16,6 +16,8 @@ export interface EncodeOptions extends ComputeOptions {
   readonly order?: tf.Tensor;
   /** How many of `order` to encode, from its start. Default: all of them. */
   readonly visible?: number;
+  /** How many views of each clip `order` has, one after the other, encoded apart from each other. Default 1. */
+  readonly views?: number;
   /** Whether the final LayerNorm is applied, if the model has one. Default true. */
   readonly finalNorm?: boolean;
   /** Drop-path factors of each block, encoder.depth of them. */
@@ -24,7 +26,8 @@ export interface EncodeOptions extends ComputeOptions {
 
 /**
  * patches [batch, tokens, patchValues] -> [batch, visible, width], in the order of `order`; with a class
- * token [batch, 1 + visible, width], the class token first, a distillation token second. The caller disposes the result.
+ * token [batch, 1 + visible, width], the class token first, a distillation token second. Of several views
+ * [batch * views, visible / views, width], those of a clip next to each other. The caller disposes the result.
  */
 export function encode(
   config: ModelConfig,
@@ -47,7 +50,7 @@ export function encode(
     const kept = order === null ? patches : gatherTokens(patches, order);
     const embedded = applyEmbedding(parameters, `${name}.patch_embed`, kept, options);
     const placed = placeTokens(config, parameters, `${modality}_encoder`, embedded, order);
-    let x = withClassTokens(config, parameters, name, placed);
+    let x = withClassTokens(config, parameters, name, splitViews(placed, options.views ?? 1));
     for (let i = 0; i < depth; i++) {
       const block = `${stack}.blocks.${i}`;
       const attention = { kind: 'self', heads } as const;
@@ -98,6 +101,11 @@ export function withoutClassToken(config: ModelConfig, tokens: tf.Tensor3D): tf.
 /** Mean over the visible tokens, class token left out [MAViL §3.2]: [batch, tokens, width] -> [batch, width]. */
 export function meanPool(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor2D {
   return tf.tidy(() => tf.mean<tf.Tensor2D>(withoutClassToken(config, tokens), 1));
+}
+
+function splitViews(x: tf.Tensor3D, views: number): tf.Tensor3D {
+  const [batch, tokens, width] = x.shape;
+  return views === 1 ? x : tf.reshape(x, [batch * views, tokens / views, width]);
 }
 
 function firstOf({ order, visible }: EncodeOptions, where: string): tf.Tensor | null {

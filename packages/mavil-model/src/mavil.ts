@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pre-training pass of the paper [DiffMAViL §3, Fig. 1, App. B], from patches to loss.
-// Encoders see visible patches only, once per view; fusion and decoders run on the first view.
+// Encoders see visible patches only, all views at once; fusion and decoders run on the first view.
 import { ConfigError } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -67,8 +67,8 @@ export function pretrainForward(
     );
     checkSameBatch(split);
 
-    const firstView = encodeView(config, parameters, split, (m) => of(split, m).visible, options);
-    const fused = fuse(config, parameters, firstView, options);
+    const views = encodeViews(config, parameters, split, options);
+    const fused = fuse(config, parameters, views.first, options);
     const raw = perModality(present, (m) => targetPatches(config, m, of(split, m).patches));
     const predictions = decode(
       config,
@@ -81,11 +81,11 @@ export function pretrainForward(
       return reconstructionLoss(config, of(predictions, m), targets, of(split, m).masked);
     };
 
-    const embeddings = embed(config, parameters, firstView, options);
+    const embeddings = embed(config, parameters, views.first, options);
     const terms = {
       ...(config.audio && { audioLoss: score('audio') }),
       ...(config.video && { videoLoss: score('video') }),
-      ...contrast(config, parameters, split, embeddings, options),
+      ...contrast(config, parameters, embeddings, views.second, options),
     };
     return {
       loss: totalLoss(config, terms),
@@ -107,17 +107,37 @@ function refuseOverlap({ audio }: ModelConfig): void {
   );
 }
 
-/** The encoders on the tokens `view` of each modality: [batch, class tokens + K, width] each. */
-function encodeView(
+/** What the encoders make of each view: [batch, class tokens + K, width] each. */
+interface EncodedViews {
+  readonly first: PerModality<tf.Tensor3D>;
+  /** Empty when there is none. */
+  readonly second: PerModality<tf.Tensor3D>;
+}
+
+/** The encoders on all views as one batch: weights are read, and their gradients written, once. */
+function encodeViews(
   config: ModelConfig,
   parameters: Parameters,
   split: PerModality<SplitTokens>,
-  view: (m: Modality) => tf.Tensor,
   options: ComputeOptions,
-): PerModality<tf.Tensor3D> {
-  return perModality(modalities(config), (m) =>
-    encode(config, parameters, m, of(split, m).patches, { ...options, order: view(m) }),
-  );
+): EncodedViews {
+  const present = modalities(config);
+  const views = config.loss.intraWeight > 0 ? 2 : 1;
+  const all = perModality(present, (m) => {
+    const { patches, visible, second } = of(split, m);
+    const order = second === null ? visible : tf.concat([visible, second], 1);
+    return encode(config, parameters, m, patches, { ...options, order, views });
+  });
+  const view = (m: Modality, index: number): tf.Tensor3D => {
+    const [, tokens, width] = of(all, m).shape;
+    const byClip = tf.reshape(of(all, m), [-1, views, tokens * width]);
+    return tf.reshape(tf.slice(byClip, [0, index, 0], [-1, 1, -1]), [-1, tokens, width]);
+  };
+  if (views === 1) return { first: all, second: {} };
+  return {
+    first: perModality(present, (m) => view(m, 0)),
+    second: perModality(present, (m) => view(m, 1)),
+  };
 }
 
 /** A decoder reads the visible tokens of its own modality, or of the other one when it paints that in. */
@@ -158,23 +178,20 @@ function embed(
   return perModality(modalities(config), (m) => meanPool(config, of(tokens, m)));
 }
 
-/** The contrastive terms that have a weight; the second view is encoded only for its own. */
+/** The contrastive terms that have a weight. */
 function contrast(
   config: ModelConfig,
   parameters: Parameters,
-  split: PerModality<SplitTokens>,
   embeddings: PerModality<tf.Tensor2D>,
+  secondView: PerModality<tf.Tensor3D>,
   options: PretrainOptions,
 ): Pick<LossTerms, 'interLoss' | 'intraLoss'> {
   const { interWeight, intraWeight } = config.loss;
   const gather = options.gatherNegatives ?? ((own: tf.Tensor2D) => own);
   const first = mapPresent(embeddings, gather);
   const { audio, video } = first;
-  const second = (): PerModality<tf.Tensor2D> => {
-    const view = (m: Modality): tf.Tensor => of(split, m).second as tf.Tensor;
-    const encoded = encodeView(config, parameters, split, view, options);
-    return mapPresent(embed(config, parameters, encoded, options), gather);
-  };
+  const second = (): PerModality<tf.Tensor2D> =>
+    mapPresent(embed(config, parameters, secondView, options), gather);
   return {
     ...(audio && video && interWeight > 0 && { interLoss: interModalLoss(config, audio, video) }),
     ...(intraWeight > 0 && { intraLoss: intraModalLoss(config, first, second()) }),
