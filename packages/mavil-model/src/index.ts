@@ -11,6 +11,7 @@ export {
 } from './config.ts';
 export type {
   AudioConfig,
+  ClassifierConfig,
   DecoderConfig,
   EncoderConfig,
   FusionConfig,
@@ -91,6 +92,11 @@ export { clipAudioPatches, clipVideoPatches } from './input-patches.ts';
 export type { InputSettings } from './input-patches.ts';
 export { defaultPreprocessor } from './preprocessor.ts';
 export type { AudioPreprocessor, Preprocessor, VideoPreprocessor } from './preprocessor.ts';
+export { convertForeign } from './interop/convert.ts';
+export type { ConversionSummary, ConvertedModel } from './interop/convert.ts';
+export type { ConvertOptions } from './interop/mapping.ts';
+export type { ForeignFile } from './interop/foreign-weights.ts';
+export type { Inflation, Values } from './interop/arrays.ts';
 export { readSafetensors, readSafetensorsFile, writeSafetensors } from './safetensors.ts';
 export type { SafeTensor, SafetensorsFile, WritableTensor } from './safetensors.ts';
 export { toHuggingFace } from './interop/to-hugging-face.ts';

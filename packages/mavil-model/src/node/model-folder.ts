@@ -61,17 +61,31 @@ export async function loadModelFolder(folder: string): Promise<ModelFolder> {
  */
 export async function saveModelFolder(folder: string, parts: ModelFolder): Promise<void> {
   const { config, parameters, preprocessor } = checkParts(parts, 'saveModelFolder');
-  const target = resolve(folder);
-  const tensors: Record<string, WritableTensor> = {};
+  const weights: Record<string, WritableTensor> = {};
   for (const [name, tensor] of Object.entries(parameters)) {
-    tensors[name] = { shape: tensor.shape, data: await tensor.data<'float32'>() };
+    weights[name] = { shape: tensor.shape, data: await tensor.data<'float32'>() };
   }
+  await writeModelFolder(folder, { config, weights, preprocessor });
+}
+
+/** `saveModelFolder` of plain arrays that fit each other. */
+export async function writeModelFolder(
+  folder: string,
+  {
+    config,
+    weights,
+    preprocessor,
+  }: Omit<ModelFolder, 'parameters'> & {
+    readonly weights: Readonly<Record<string, WritableTensor>>;
+  },
+): Promise<void> {
+  const target = resolve(folder);
   await mkdir(dirname(target), { recursive: true });
   const beside = await mkdtemp(join(dirname(target), `.${basename(target)}-`));
   try {
     await writeFile(join(beside, 'config.json'), toJson(config));
     await writeFile(join(beside, 'preprocessor.json'), toJson(preprocessor));
-    await writeFile(join(beside, 'model.safetensors'), writeSafetensors(tensors, { format: 'pt' }));
+    await writeFile(join(beside, 'model.safetensors'), writeSafetensors(weights, { format: 'pt' }));
     await replaceFolder(beside, target);
   } finally {
     await rm(beside, { recursive: true, force: true });

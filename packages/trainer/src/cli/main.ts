@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   retrieve: () => import('./retrieve.ts'),
   reconstruct: () => import('./reconstruct.ts'),
   flops: () => import('./flops.ts'),
+  convert: () => import('./convert.ts'),
   export: () => import('./export.ts'),
   trace: () => import('./trace.ts'),
   report: () => import('./report.ts'),

@@ -65,6 +65,7 @@ const noisePeak = 0.1;
 
 function audioOf(clip: DecodedClip, spec: SampleSpec, start: number, key: Key): Float32Array {
   const { sampleRate, mels, frames, mean, std } = spec.preprocessor.audio!;
+  const { patch, stride } = spec.model.audio!;
   const { roll = false, gain = false, noise = false, specAugment = null } = spec.augmentation ?? {};
   const seconds = clip.waveform.length / clip.sampleRate;
   const first = spec.sharedWindow ? windowStart(spec, seconds, start) * clip.sampleRate : 0;
@@ -77,7 +78,7 @@ function audioOf(clip: DecodedClip, spec: SampleSpec, start: number, key: Key): 
   return audioPatches(
     clip.waveform.subarray(Math.floor(first)),
     clip.sampleRate,
-    { sampleRate, mels, frames, patch: spec.model.audio!.patch, mean, std, augmentation },
+    { sampleRate, mels, frames, patch, stride, mean, std, augmentation },
     uniformStream(fold(key, 'audio')),
   );
 }
