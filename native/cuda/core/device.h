@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where ops run: a GPU's stream, or the emulator. Ops see this and the arguments; nothing else of the driver.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "dm/op.h"
+
+namespace dm::cuda {
+
+/// What the C table tells of a device.
+struct DeviceFacts {
+  int index = 0;
+  std::string name;
+  int major = 0, minor = 0;
+  int multiprocessors = 0;
+  int driver = 0, runtime = 0;
+  std::uint64_t total_bytes = 0, free_bytes = 0;
+};
+
+/// One device with its stream. Not for two threads at once.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  /// Memory for buffers, 256-byte aligned. `allocate` may be null, with `status` set.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* data) = 0;
+  virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
+  /// Waits for everything started before.
+  virtual void download(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+  /// Whether an earlier fault has spoilt the device for this process.
+  virtual bool lost() const { return false; }
+
+  /// The stream as the driver knows it; null under the emulator.
+  virtual void* stream() const = 0;
+  virtual DeviceFacts facts() = 0;
+  virtual int multiprocessors() const = 0;
+  /// Memory for the op that is running, 256-byte aligned, its content undefined; the next call of the same op may get the same. Null, with
+  /// `status` set, when there is none.
+  virtual void* scratch(std::size_t bytes) = 0;
+  /// Seed of the emulator's schedules; not used by a GPU.
+  virtual std::uint64_t order() const { return 0; }
+
+  /// The first fault of the op that is running. A launch after a fault does nothing.
+  const Status& status() const { return status_; }
+  void fail(Status status) {
+    if (status_.ok()) status_ = std::move(status);
+  }
+  void clear() { status_ = {}; }
+
+ private:
+  Status status_;
+};
+
+/// Computes on device memory: the buffers of `arguments` point there. Nothing waits for the device.
+using DeviceOp = Status (*)(Device& device, const OpArguments& arguments);
+
+/// Ops by name, with the buffers and numbers of the CPU ops of the same names (cpu/*.cc).
+class DeviceOpTable {
+ public:
+  void add(std::string name, DeviceOp op);
+  /// The id of an op, or -1.
+  int find(std::string_view name) const;
+  std::size_t size() const { return ops_.size(); }
+  const std::string& name(std::size_t id) const { return names_[id]; }
+  Status run(Device& device, std::size_t id, const OpArguments& arguments) const;
+
+ private:
+  std::vector<DeviceOp> ops_;
+  std::vector<std::string> names_;
+  std::unordered_map<std::string, int> ids_;
+};
+
+/// All ops of this build.
+const DeviceOpTable& device_op_table();
+
+/// The devices behind the C table: those of the driver, or the emulated one. Each library has one definition of these.
+Status count_devices(int& count);
+Status open_device(int index, std::unique_ptr<Device>& device);
+
+/// The emulator as a device of four multiprocessors. Memory is the host's.
+std::unique_ptr<Device> make_emulated_device(std::uint64_t order);
+
+}  // namespace dm::cuda

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starts a kernel on the stream of a device, or on the emulator. Launchers (<stem>.cu) are compiled by nvcc and by a plain C++ compiler.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+#endif
+
+#include "cuda/core/device.h"
+#include "cuda/core/simt.cuh"
+
+namespace dm::cuda {
+
+/// Blocks along two axes, threads of a block, bytes of shared memory of a block.
+struct Grid {
+  std::int64_t blocks = 1;
+  std::int64_t blocks_y = 1;
+  int threads = 32;
+  std::size_t shared_bytes = 0;
+};
+
+/// Runs kernel(arguments...) for every thread of `grid`; does nothing for a grid without blocks or after a fault. A fault goes to
+/// device.status(). Every kernel is instantiated through here, so that its limit of shared memory is raised once.
+template <auto kKernel, class... Arguments>
+void launch(Device& device, const Grid& grid, Arguments... arguments) {
+  if (!device.status().ok() || grid.blocks == 0 || grid.blocks_y == 0) return;
+  constexpr std::int64_t kMostBlocks = std::numeric_limits<int>::max();
+  constexpr std::int64_t kMostBlocksY = 65535;
+  if (grid.blocks > kMostBlocks || grid.blocks_y > kMostBlocksY) {
+    device.fail({StatusCode::kUnsupported, "launch: expected at most 2^31-1 by 65535 blocks, got " +
+                                               std::to_string(grid.blocks) + " by " +
+                                               std::to_string(grid.blocks_y)});
+    return;
+  }
+#ifdef __CUDACC__
+  static std::size_t allowed = 48 * 1024;
+  if (grid.shared_bytes > allowed) {
+    const cudaError_t raised =
+        cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(grid.shared_bytes));
+    if (raised != cudaSuccess) {
+      device.fail({StatusCode::kUnsupported, std::string("launch: expected ") +
+                                                 std::to_string(grid.shared_bytes) +
+                                                 " bytes of shared memory, got " +
+                                                 cudaGetErrorString(raised)});
+      return;
+    }
+    allowed = grid.shared_bytes;
+  }
+  const dim3 blocks(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.blocks_y));
+  kKernel<<<blocks, static_cast<unsigned>(grid.threads), grid.shared_bytes,
+            static_cast<cudaStream_t>(device.stream())>>>(arguments...);
+  const cudaError_t started = cudaPeekAtLastError();
+  if (started != cudaSuccess) {
+    device.fail({StatusCode::kInternal,
+                 std::string("launch: expected a kernel to start, got ") + cudaGetErrorString(started)});
+  }
+#else
+  emulate({.blocks = static_cast<int>(grid.blocks),
+           .blocks_y = static_cast<int>(grid.blocks_y),
+           .threads = grid.threads,
+           .shared_bytes = grid.shared_bytes,
+           .order = device.order()},
+          kKernel, arguments...);
+#endif
+}
+
+/// Blocks of `size` that cover `count`.
+constexpr std::int64_t blocks_for(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
+}
+
+}  // namespace dm::cuda

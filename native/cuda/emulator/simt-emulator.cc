@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/emulator/simt-emulator.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "cuda/emulator/fiber.h"
+
+namespace dm::cuda::emulator {
+
+namespace {
+
+constexpr int kLanes = 32;
+constexpr std::size_t kStackBytes = 256 * 1024;
+constexpr int kPoison = 0xCB;
+
+enum class State { kRunnable, kAtBarrier, kInCollective, kDone };
+
+enum Operation { kNone, kLoad, kLoadTransposed, kMma, kWarpSync };  // shuffles are numbered from 32 on
+
+struct Copy {
+  std::uint32_t shared;
+  const void* global;
+  bool valid;
+};
+
+struct Thread {
+  std::unique_ptr<Fiber> fiber;
+  State state = State::kRunnable;
+  std::vector<std::vector<Copy>> groups;  ///< closed, not waited for
+  std::vector<Copy> open;
+};
+
+/// What the lanes of a warp bring to a collective; results are written through the pointers by the last lane to arrive.
+struct Warp {
+  int arrived = 0;
+  int operation = kNone;
+  std::array<float, kLanes> value, taken;
+  std::array<std::uint32_t, kLanes> address, b0, b1;
+  std::array<std::uint32_t*, kLanes> tiles;
+  std::array<const std::uint32_t*, kLanes> a;
+  std::array<float*, kLanes> c;
+};
+
+struct Block {
+  Launch launch;
+  std::vector<Thread> threads;
+  std::vector<Warp> warps;
+  std::vector<unsigned char> shared;
+  int current = 0;
+  int x = 0, y = 0;
+};
+
+thread_local Block* active = nullptr;
+
+[[noreturn]] void stop(const char* fault) {
+  std::fprintf(stderr, "emulator: %s (block %d, %d; thread %d)\n", fault, active->x, active->y,
+               active->current);
+  std::abort();
+}
+
+Thread& current_thread() { return active->threads[static_cast<std::size_t>(active->current)]; }
+
+void pause(State state) {
+  Thread& thread = current_thread();
+  thread.state = state;
+  thread.fiber->leave();
+}
+
+/// The lane adds its part; the last one of 32 runs `execute` for all.
+template <class Contribute, class Execute>
+void collective(int operation, const Contribute& contribute, const Execute& execute) {
+  const int thread = active->current;
+  const int first = thread - thread % kLanes;
+  if (first + kLanes > active->launch.threads) stop("a collective in a warp of fewer than 32 lanes");
+  Warp& warp = active->warps[static_cast<std::size_t>(thread / kLanes)];
+  if (warp.arrived == 0) warp.operation = operation;
+  if (warp.operation != operation) stop("lanes of a warp reached different collectives");
+  contribute(warp, static_cast<std::size_t>(thread % kLanes));
+  if (++warp.arrived < kLanes) {
+    pause(State::kInCollective);
+    return;
+  }
+  execute(warp);
+  warp.arrived = 0;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    Thread& other = active->threads[static_cast<std::size_t>(first + lane)];
+    if (other.state == State::kInCollective) other.state = State::kRunnable;
+  }
+}
+
+void check_shared(std::uint32_t address, const char* fault) {
+  if (address % 16 != 0 || address + 16 > active->shared.size()) stop(fault);
+}
+
+/// Runs the warp until none of its lanes can move. Returns whether any did.
+bool run_warp(Block& block, int warp, bool descending) {
+  bool any = false;
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (int k = 0; k < kLanes; ++k) {
+      const int thread = warp * kLanes + (descending ? kLanes - 1 - k : k);
+      if (thread >= block.launch.threads) continue;
+      Thread& t = block.threads[static_cast<std::size_t>(thread)];
+      if (t.state != State::kRunnable) continue;
+      block.current = thread;
+      t.fiber->enter();
+      moved = any = true;
+    }
+  }
+  return any;
+}
+
+void run_block(Block& block, const std::function<void()>& body, std::mt19937_64& random) {
+  const auto threads = static_cast<std::size_t>(block.launch.threads);
+  std::fill(block.shared.begin(), block.shared.end(), static_cast<unsigned char>(kPoison));
+  block.warps.assign((threads + kLanes - 1) / kLanes, Warp());
+  for (Thread& thread : block.threads) {
+    thread.state = State::kRunnable;
+    thread.groups.clear();
+    thread.open.clear();
+    thread.fiber->start([&body] {
+      body();
+      current_thread().state = State::kDone;
+    });
+  }
+  std::vector<int> order(block.warps.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+  if (block.launch.order == 1) std::reverse(order.begin(), order.end());
+  for (;;) {
+    if (block.launch.order > 1) std::shuffle(order.begin(), order.end(), random);
+    bool any = false;
+    for (const int warp : order) any |= run_warp(block, warp, block.launch.order % 2 == 1);
+    const auto in = [&block](State state) {
+      return std::count_if(block.threads.begin(), block.threads.end(),
+                           [state](const Thread& t) { return t.state == state; });
+    };
+    const auto done = in(State::kDone);
+    const auto waiting = in(State::kAtBarrier);
+    if (done == static_cast<std::ptrdiff_t>(threads)) return;
+    if (done + waiting == static_cast<std::ptrdiff_t>(threads)) {
+      if (done > 0) stop("a barrier that only part of the block reaches");
+      for (Thread& thread : block.threads) thread.state = State::kRunnable;
+    } else if (!any) {
+      stop("a collective that only part of a warp reaches");
+    }
+  }
+}
+
+}  // namespace
+
+void run(const Launch& launch, const std::function<void()>& body) {
+  Block block;
+  block.launch = launch;
+  block.shared.resize(launch.shared_bytes);
+  block.threads.resize(static_cast<std::size_t>(launch.threads));
+  for (Thread& thread : block.threads) thread.fiber = std::make_unique<Fiber>(kStackBytes);
+  Block* const outer = active;
+  active = &block;
+  std::mt19937_64 random(launch.order);
+  for (block.y = 0; block.y < launch.blocks_y; ++block.y) {
+    for (block.x = 0; block.x < launch.blocks; ++block.x) run_block(block, body, random);
+  }
+  active = outer;
+}
+
+int thread_index() { return active->current; }
+int block_threads() { return active->launch.threads; }
+int block_index(int axis) { return axis == 0 ? active->x : active->y; }
+int block_count() { return active->launch.blocks; }
+unsigned char* shared_memory() { return active->shared.data(); }
+
+std::uint32_t shared_address(const void* pointer) {
+  const auto* const byte = static_cast<const unsigned char*>(pointer);
+  const std::ptrdiff_t offset = byte - active->shared.data();
+  if (offset < 0 || offset > static_cast<std::ptrdiff_t>(active->shared.size())) {
+    stop("a shared address outside shared memory");
+  }
+  return static_cast<std::uint32_t>(offset);
+}
+
+void block_sync() { pause(State::kAtBarrier); }
+
+void warp_sync() {
+  collective(kWarpSync, [](Warp&, std::size_t) {}, [](Warp&) {});
+}
+
+float shuffle(float value, int lane, int operation) {
+  const int thread = active->current;
+  collective(
+      operation, [value](Warp& warp, std::size_t l) { warp.value[l] = value; },
+      [](Warp& warp) { warp.taken = warp.value; });
+  const Warp& warp = active->warps[static_cast<std::size_t>(thread / kLanes)];
+  return warp.taken[static_cast<std::size_t>(lane)];
+}
+
+void async_copy16(std::uint32_t shared, const void* global, bool valid) {
+  check_shared(shared, "an asynchronous copy to outside shared memory, or misaligned there");
+  if (valid && reinterpret_cast<std::uintptr_t>(global) % 16 != 0) {
+    stop("an asynchronous copy from a misaligned global address");
+  }
+  current_thread().open.push_back({shared, global, valid});
+}
+
+void async_commit() {
+  Thread& thread = current_thread();
+  thread.groups.push_back(std::move(thread.open));
+  thread.open.clear();
+}
+
+void async_wait(int pending) {
+  std::vector<std::vector<Copy>>& groups = current_thread().groups;
+  while (static_cast<int>(groups.size()) > pending) {
+    for (const Copy& copy : groups.front()) {
+      unsigned char* const target = active->shared.data() + copy.shared;
+      if (copy.valid) {
+        std::memcpy(target, copy.global, 16);
+      } else {
+        std::memset(target, 0, 16);
+      }
+    }
+    groups.erase(groups.begin());
+  }
+}
+
+void load_matrix(std::uint32_t (&tiles)[4], std::uint32_t row, bool transposed) {
+  check_shared(row, "a matrix row outside shared memory, or misaligned");
+  collective(
+      transposed ? kLoadTransposed : kLoad,
+      [&tiles, row](Warp& warp, std::size_t lane) {
+        warp.address[lane] = row;
+        warp.tiles[lane] = tiles;
+      },
+      [transposed](Warp& warp) {
+        for (std::size_t tile = 0; tile < 4; ++tile) {
+          for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            std::array<std::uint16_t, 2> pair;
+            for (std::size_t e = 0; e < 2; ++e) {
+              const std::size_t along = lane % 4 * 2 + e;
+              const std::size_t r = transposed ? along : lane / 4;
+              const std::size_t c = transposed ? lane / 4 : along;
+              const std::size_t at = warp.address[tile * 8 + r] + c * 2;
+              std::memcpy(&pair[e], active->shared.data() + at, 2);
+            }
+            warp.tiles[lane][tile] = static_cast<std::uint32_t>(pair[0]) |
+                                     (static_cast<std::uint32_t>(pair[1]) << 16);
+          }
+        }
+      });
+}
+
+void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  collective(
+      kMma,
+      [&](Warp& warp, std::size_t lane) {
+        warp.c[lane] = c;
+        warp.a[lane] = a;
+        warp.b0[lane] = b0;
+        warp.b1[lane] = b1;
+      },
+      [](Warp& warp) {
+        float left[16][16];
+        float right[16][8];
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+          const std::size_t row = lane / 4;
+          const std::size_t column = lane % 4 * 2;
+          for (std::size_t part = 0; part < 4; ++part) {
+            const std::size_t r = row + part % 2 * 8;
+            const std::size_t k = column + part / 2 * 8;
+            left[r][k] = low_bf16(warp.a[lane][part]);
+            left[r][k + 1] = high_bf16(warp.a[lane][part]);
+          }
+          right[column][row] = low_bf16(warp.b0[lane]);
+          right[column + 1][row] = high_bf16(warp.b0[lane]);
+          right[column + 8][row] = low_bf16(warp.b1[lane]);
+          right[column + 9][row] = high_bf16(warp.b1[lane]);
+        }
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+          for (std::size_t e = 0; e < 4; ++e) {
+            const std::size_t row = lane / 4 + e / 2 * 8;
+            const std::size_t column = lane % 4 * 2 + e % 2;
+            float sum = warp.c[lane][e];
+            for (std::size_t k = 0; k < 16; ++k) sum += left[row][k] * right[k][column];
+            warp.c[lane][e] = sum;
+          }
+        }
+      });
+}
+
+}  // namespace dm::cuda::emulator

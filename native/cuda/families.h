@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The families of device ops. A new family is one line here; its file cuda/<stem>.cu defines register_<stem>.
+#pragma once
+
+#include "cuda/core/device.h"
+
+// Sorted, one stem a line.
+#define DM_CUDA_FAMILIES(X) \
+  X(layer_norm)
+
+namespace dm::cuda {
+
+#define DM_DECLARE_FAMILY(stem) void register_##stem(DeviceOpTable& table);
+DM_CUDA_FAMILIES(DM_DECLARE_FAMILY)
+#undef DM_DECLARE_FAMILY
+
+}  // namespace dm::cuda
