@@ -229,3 +229,18 @@ CLASSIFIERS = {
     'both-norms': ('both', case()),
     'both-bottleneck': ('both', case(fusion={'kind': 'bottleneck', 'depth': 2}, encoder={'classToken': True})),
 }  # fmt: skip
+
+
+def enlarged(config, mask_ratio, batch):
+    """A case at sizes that fill and overhang vector registers and tiles; the grid of audio keeps whole windows."""
+    config = copy.deepcopy(config)
+    if config['audio']:
+        for axis in ('frames', 'mels'):
+            config['audio'][axis] *= 3
+    if config['video']:
+        config['video']['size'] += 4
+    config['encoder'].update(width=72, heads=6, depth=config['encoder']['depth'] * 2, mlpRatio=4)
+    config['decoder'].update(width=52, heads=4, depth=config['decoder']['depth'] + 1)
+    if config['targets']['kind'] == 'teacher':
+        config['targets']['width'] = 37
+    return config, mask_ratio, batch + 1

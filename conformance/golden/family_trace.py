@@ -8,6 +8,7 @@ In fixtures/family, for each case of family_cases.py `trace-<case>.config.json` 
 Inputs are float32; outputs are computed in float64 from them and stored as float32.
 
     python family_trace.py
+    python family_trace.py --large --out FOLDER     the training steps at larger sizes, `large-<case>`, not committed
     python family_trace.py --config FILE --batch 2 --mask-ratio 0.8 --out FOLDER     one case of any configuration
 
 Versions: Python 3.11, torch 2.13.0 (CPU), numpy 2.4.6, safetensors 0.8.0.
@@ -22,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from diffmavil_trace import randomize, seeded, to_double, write_tensors
 from family import Classifier, Family, grid_of, kept_axes, teach, values_of, visible_tokens
-from family_cases import CASES, CLASSIFIERS, TEACHERS
+from family_cases import CASES, CLASSIFIERS, TEACHERS, enlarged
 
 CLASSES = 5
 
@@ -150,6 +151,7 @@ def write_classifier(folder, name, modality, config, batch):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser()
+    parser.add_argument('--large', action='store_true')
     parser.add_argument('--config', type=Path, help='a ModelConfig as JSON; the case is named after the file')
     parser.add_argument('--batch', type=int, default=2)
     parser.add_argument('--mask-ratio', type=float, default=0.8)
@@ -159,6 +161,9 @@ if __name__ == '__main__':
     if options.config:
         config = json.loads(options.config.read_text())
         write_step(options.out, options.config.stem, config, options.mask_ratio, options.batch)
+    elif options.large:
+        for name, case in CASES.items():
+            write_step(options.out, f'large-{name}', *enlarged(*case))
     else:
         for name, (config, mask_ratio, batch) in CASES.items():
             write_step(options.out, name, config, mask_ratio, batch)
