@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The native addon and its C++ tests: built when their sources are newer, with its Debian packages installed first where that needs no password.
-// Everything works without it, slower, so what stands in the way is one line and never an end.
-import { existsSync, readdirSync, statSync } from 'node:fs';
+// The native addon and its C++ tests, and the CUDA kernels and theirs: built when their sources are newer, with the Debian packages they need
+// installed first where that takes no password. Everything works without them, slower, so a missing compiler is one line and never an end.
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hasNvcc } from '../native/scripts/build-cuda.mjs';
 import { missingPackages } from '../native/scripts/requirements.mjs';
 import { aptInstall } from './apt.mjs';
 import { root, runQuietly } from './stage.mjs';
@@ -27,6 +28,29 @@ export async function buildAddon({ tests = true } = {}) {
     const [reason] = error.message.split('\n').slice(-1);
     process.stderr.write(`not built, going on with the JavaScript backends: ${reason} … `);
   }
+  return true;
+}
+
+/**
+ * The kernels of native/cuda: their tests on the emulator, and with nvcc the device library. They are compiled for tests only, so that an error
+ * of the compiler is one of ours.
+ * @returns {Promise<boolean>} Whether something had to be done.
+ */
+export async function buildCudaTests() {
+  if (process.env.DIFFMAVIL_NATIVE === 'off') return false;
+  const stamp = join(folder, 'build-cuda/built');
+  const built = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs;
+  const sources = ['cuda', 'core', 'include', 'tests'];
+  if (built !== undefined && sources.every((name) => newest(join(folder, name)) <= built))
+    return false;
+  const missing = missingPackages();
+  if (missing.length > 0 && !(await aptInstall(missing))) {
+    process.stderr.write(`not built: it needs ${missing.join(', ')} … `);
+    return true;
+  }
+  if (!hasNvcc()) process.stderr.write('no nvcc, so the emulator alone … ');
+  await runQuietly(process.execPath, ['native/scripts/build-cuda.mjs']);
+  writeFileSync(stamp, '');
   return true;
 }
 

@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildPackages } from './build.mjs';
 import { installFfmpeg } from './ffmpeg.mjs';
-import { buildAddon } from './native.mjs';
+import { buildAddon, buildCudaTests } from './native.mjs';
 import { installPackages } from './packages.mjs';
 import { SetupError, root, runMain, stage } from './stage.mjs';
 
 /**
- * Packages, ffmpeg, build, and the native addon and its C++ tests when they are wanted. One line per stage on the error stream.
+ * Packages, ffmpeg, build, and when they are wanted the native addon, its C++ tests and those of the CUDA kernels. One line per stage on the
+ * error stream.
  * Ends the process with exit code 1 and one sentence when a person has to do something.
  */
 export async function setup({ native = false, nativeTests = true } = {}) {
@@ -21,6 +22,7 @@ export async function setup({ native = false, nativeTests = true } = {}) {
     await stage('ffmpeg', installFfmpeg);
     await stage('build', buildPackages);
     if (native) await stage('native addon', () => buildAddon({ tests: nativeTests }));
+    if (native && nativeTests) await stage('CUDA kernels', buildCudaTests);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     process.stderr.write(`${error.message}\n`);

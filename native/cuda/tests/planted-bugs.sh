@@ -1,54 +1,50 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# planted-bugs.sh COMPILER: the test of the tests. Each line of planted-bugs.txt changes one place of a kernel; the test that covers it has to
-# fail (a wrong number, a NaN, or the emulator's refusal) under at least one schedule. A place that is not there is a failure too.
-set -euo pipefail
-compiler=$1
+# planted-bugs.sh COMPILER BUILD [PATTERN]: the test of the tests. Each line of planted-bugs.txt changes one place of a kernel; the test that
+# covers it has to fail (a wrong number, a NaN, or the emulator's refusal) under at least one schedule. A place that is not there is a failure
+# too. PATTERN chooses lines. What a change does not touch comes from the BUILD of native/cuda.
+set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-native=$(cd "$here/../.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
 
-compile() { # ROOT SOURCE OBJECT
-  "$compiler" -std=c++20 -O1 -ffp-contract=off -w -I"$1" -I"$1/include" -I"$1/tests" -I"$1/cuda/tests" -x c++ -c -o "$3" "$2"
-}
-
-mkdir "$work/objects"
-for source in "$native"/cuda/*.cu "$native"/cuda/core/*.cc "$native"/cuda/emulator/*.cc "$native"/core/{arguments,status}.cc; do
-  compile "$native" "$source" "$work/objects/$(basename "$source").o"
-done
-
-# Fields: file in native/cuda | test | what stands there | what replaces it | the mistake, in words. \n is a line break.
-while IFS='|' read -r file test find replace mistake; do
-  [[ -z $file || $file == \#* ]] && continue
-  rm -rf "$work/native" "$work/changed"
-  mkdir -p "$work/native" "$work/changed"
-  cp -r "$native/cuda" "$native/core" "$native/include" "$native/tests" "$work/native/"
+# Plants one bug and prints the verdict. Fields: file in native/cuda | test | what stands there | what replaces it | the mistake, in words.
+plant() { # COMPILER BUILD LINE
+  local compiler=$1 build=$2 file test find replace mistake
+  IFS='|' read -r file test find replace mistake <<<"$3"
+  local native work
+  native=$(cd "$here/../.." && pwd)
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' RETURN
+  mkdir "$work/native"
+  cp -r "$native/cuda" "$native/core" "$native/include" "$work/native/"
   if ! FIND=$find REPLACE=$replace perl -0pi -e '
       ($f, $r) = map { s/\\n/\n/gr } @ENV{qw(FIND REPLACE)}; s/\Q$f\E/$r/ or die "not there\n"' \
     "$work/native/cuda/$file" 2>/dev/null; then
     echo "FAIL $file: '$find' is not there (planted: $mistake)"
-    failed=1
-    continue
+    return
   fi
-  cp "$work"/objects/* "$work/changed/"
+  local source objects=()
   for source in "$work"/native/cuda/*.cu; do
-    if [[ $(basename "$source") == "$file" || $file == core/* ]] || grep -q "\"cuda/$file\"" "$source"; then
-      compile "$work/native" "$source" "$work/changed/$(basename "$source").o"
+    [[ $(basename "$source") == "$file" || $file == core/* ]] || grep -q "\"cuda/$file\"" "$source" || continue
+    objects+=("$source.o")
+    "$compiler" -std=c++20 -O1 -ffp-contract=off -w -I"$work/native" -I"$work/native/include" -x c++ -c -o "$source.o" "$source" || return
+  done
+  "$compiler" -o "$work/test" "$build/tests/CMakeFiles/cuda-$test.dir/$test.cc.o" "${objects[@]}" "$build/libdm_cuda_emulated.a" || return
+  local order
+  for order in 0 1 7; do
+    if ! DIFFMAVIL_EMULATOR_ORDER=$order timeout 120 "$work/test" >/dev/null 2>&1; then
+      echo "ok   $file: $mistake"
+      return
     fi
   done
-  compile "$work/native" "$work/native/cuda/tests/$test.cc" "$work/changed/test.o"
-  "$compiler" -o "$work/test" "$work"/changed/*.o
-  caught=0
-  for order in 0 1 7; do
-    DIFFMAVIL_EMULATOR_ORDER=$order timeout 120 "$work/test" >/dev/null 2>&1 || caught=1
-  done
-  if ((caught)); then
-    echo "ok   $file: $mistake"
-  else
-    echo "FAIL $file: nobody noticed: $mistake"
-    failed=1
-  fi
-done <"$here/planted-bugs.txt"
-exit $failed
+  echo "FAIL $file: nobody noticed: $mistake"
+}
+
+if [[ ${1:-} == --plant ]]; then
+  plant "$2" "$3" "$4"
+  exit 0
+fi
+lines=$(grep -vE '^(#|$)' "$here/planted-bugs.txt" | grep -E "${3:-.}")
+verdicts=$(tr '\n' '\0' <<<"$lines" | xargs -0 -P "$(nproc)" -I{} "${BASH_SOURCE[0]}" --plant "$1" "$2" {})
+echo "$verdicts"
+# Every line has a verdict, and every verdict is good.
+[[ $(grep -c '^ok   ' <<<"$verdicts") == $(wc -l <<<"$lines") ]]
