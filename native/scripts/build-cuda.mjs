@@ -28,11 +28,13 @@ export function buildCuda({ sanitize = '', stdio = 'inherit' } = {}) {
   const out = join(folder, sanitize === '' ? 'build-cuda' : 'build-cuda-sanitize');
   const device = sanitize === '' && hasNvcc();
   const run = (...args) => spawnSync('cmake', args, { stdio }).status === 0;
-  const configured = run(
-    ...['-S', join(folder, 'cuda'), '-B', out],
-    ...['-DDIFFMAVIL_WERROR=ON', `-DDIFFMAVIL_SANITIZE=${sanitize}`],
-    `-DDIFFMAVIL_CUDA=${device ? 'ON' : 'OFF'}`,
-  );
+  const options = {
+    DIFFMAVIL_WERROR: 'ON',
+    DIFFMAVIL_SANITIZE: sanitize,
+    DIFFMAVIL_CUDA: device ? 'ON' : 'OFF',
+  };
+  const given = Object.entries(options).map(([name, value]) => `-D${name}=${value}`);
+  const configured = run('-S', join(folder, 'cuda'), '-B', out, ...given);
   if (!configured) return 'build:cuda: expected cmake to configure native/cuda, got an error';
   const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(availableParallelism());
   if (run('--build', out, '--parallel', jobs)) return null;
