@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a device op on vectors: on the emulator here, on a GPU where a device is given. Outputs begin as NaN, so that what is not written shows.
+// Runs a device op on vectors, on the emulator or on a GPU, as the program is linked. Outputs begin as NaN, so that what is not written shows.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <memory>
@@ -14,11 +17,16 @@
 
 namespace dm::test {
 
-/// The emulated device of this run's schedule.
+/// The device of the library this program is linked with: the emulator, or the first GPU.
 inline cuda::Device& device() {
-  static const char* const order = std::getenv("DIFFMAVIL_EMULATOR_ORDER");
-  static const auto made = cuda::make_emulated_device(
-      order == nullptr ? 0 : std::strtoull(order, nullptr, 10));
+  static std::unique_ptr<cuda::Device> made;
+  if (made == nullptr) {
+    const Status status = cuda::open_device(0, made);
+    if (!status.ok()) {
+      std::fprintf(stderr, "%s\n", status.message().c_str());
+      std::exit(77);
+    }
+  }
   return *made;
 }
 
@@ -27,17 +35,38 @@ Buffer buffer_of(std::vector<T>& values) {
   return {values.data(), values.size() * sizeof(T), false};
 }
 
-/// The op's complaint; empty when there is none.
+/// Copies the buffers to the device, runs the op, copies all of them back. The op's complaint; empty when there is none.
 inline std::string run_device_op(const char* name, std::vector<Buffer> buffers,
                                  const std::vector<double>& numbers) {
   const int id = cuda::device_op_table().find(name);
   if (id < 0) return std::string("no op ") + name;
+  cuda::Device& on = device();
+  std::vector<Buffer> there(buffers.size());
   std::vector<Buffer*> pointers;
-  for (Buffer& buffer : buffers) pointers.push_back(&buffer);
-  return cuda::device_op_table()
-      .run(device(), static_cast<std::size_t>(id),
-           {pointers.data(), pointers.size(), numbers.data(), numbers.size()})
-      .message();
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    // The same vector given twice is one buffer on the device too: ops may work in place.
+    const auto same = std::find_if(buffers.begin(), buffers.begin() + static_cast<std::ptrdiff_t>(i),
+                                   [&](const Buffer& b) { return b.data == buffers[i].data; });
+    const auto first = static_cast<std::size_t>(same - buffers.begin());
+    there[i] = {first < i ? there[first].data : on.allocate(buffers[i].bytes), buffers[i].bytes, false};
+    on.upload(there[i].data, buffers[i].data, buffers[i].bytes);
+    pointers.push_back(&there[i]);
+  }
+  const Status status = cuda::device_op_table().run(
+      on, static_cast<std::size_t>(id),
+      {pointers.data(), pointers.size(), numbers.data(), numbers.size()});
+  on.clear();
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    on.download(buffers[i].data, there[i].data, buffers[i].bytes);
+  }
+  std::vector<void*> freed;
+  for (const Buffer& buffer : there) {
+    if (std::find(freed.begin(), freed.end(), buffer.data) != freed.end()) continue;
+    on.release(buffer.data);
+    freed.push_back(buffer.data);
+  }
+  if (!status.ok()) return status.message();
+  return on.status().message();
 }
 
 /// `count` floats nobody has written.
