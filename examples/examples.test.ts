@@ -48,6 +48,17 @@ describe('examples', () => {
     expect(await example('retrieve', model, clips)).toMatch(
       /^R@1 [\d.]+ \(chance 0\.0625\), median rank [\d.]+ of 16$/,
     );
+    // A tiny AST of random weights in transformers' own format: three classes, probabilities that add up.
+    const ast = fileURLToPath(
+      new URL('../conformance/golden/fixtures/interop/hf-ast', import.meta.url),
+    );
+    const heard = (await example('from-hugging-face', ast, clip)).split('\n');
+    expect(heard.map((line) => line.slice(-7)).toSorted()).toEqual([
+      'LABEL_0',
+      'LABEL_1',
+      'LABEL_2',
+    ]);
+    expect(heard.reduce((sum, line) => sum + Number(line.slice(0, 5)), 0)).toBeCloseTo(1, 2);
     const errors = (await example('reconstruct', model, clip))
       .split('\n')
       .map((line) => Number(/error ([\d.]+) of/.exec(line)?.[1]));
