@@ -2,6 +2,7 @@
 // The integers come from an enumeration of the paper's Table 5 (docs/paper-map.md); 12 of 12 published ratios match.
 import { describe, expect, it } from 'vitest';
 
+import { defineModel } from './config.ts';
 import { countMacs, countMacsOverCurriculum, macRatios } from './flops.ts';
 import type { MacCounts } from './flops.ts';
 import { presetMasking, presets } from './presets.ts';
@@ -78,5 +79,26 @@ describe('countMacs, exact', () => {
     const block = (n: number): number => 12 * n * 768 * 768 + 2 * n * n * 768;
     expect(exact('mavil-v1').audioEncoder).toBe(24 * block(103) + 2 * 102 * 256 * 768);
     expect(exact('mavil-v1').fusion).toBe(2 * block(103 + 157));
+  });
+
+  it("counts AudioMAE's windows as windows, and the MLP behind their bias", () => {
+    const canonical = (name: 'audiomae' | 'audiomae-swin'): number =>
+      countMacs(presets[name], 0.8).audioDecoder;
+    expect(canonical('audiomae-swin')).toBe(canonical('audiomae'));
+    const [swin, plain] = (['audiomae-swin', 'audiomae'] as const).map(
+      (name) => countMacs(presets[name], 0.8, { accounting: 'exact' }).audioDecoder,
+    );
+    // 16 blocks, 16 x 16 pairs of tokens, 2 -> 384 -> 16 heads.
+    expect(swin! - plain!).toBe(16 * 256 * 384 * (2 + 16));
+  });
+
+  it('counts the class token that a decoder mixes in', () => {
+    const { 'mavil-v1': preset } = presets;
+    const decoder = { ...preset.decoder, classToken: 'encoder' } as const;
+    const withToken = countMacs(defineModel({ ...preset, decoder }), 0.8, { accounting: 'exact' });
+    const block = (n: number): number => 12 * n * 512 * 512 + 2 * n * n * 512;
+    expect(withToken.audioDecoder - exact('mavil-v1').audioDecoder).toBe(
+      8 * (block(513) - block(512)) + 768 * 512,
+    );
   });
 });

@@ -4,6 +4,8 @@
 // Legend: n tokens, w width, r MLP ratio, k keys one query sees.
 import { patchValues, targetValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
+import { biasHidden } from './cosine-window.ts';
+import { classTokens } from './encoder.ts';
 import { maskRatioOf, maskRatiosAt, visibleTokenCount } from './masking.ts';
 import type { MaskCurricula, MaskRatios } from './masking.ts';
 
@@ -90,9 +92,9 @@ const none: Branch = { tokens: 0, encoder: 0, decoder: 0 };
 function branch(config: ModelConfig, modality: Modality, ratio: number, exact: boolean): Branch {
   const all = tokenCount(config, modality);
   const visible = visibleTokenCount(config, modality, ratio);
-  const { width, depth, mlpRatio, classToken } = config.encoder;
+  const { width, depth, mlpRatio } = config.encoder;
   const views = config.loss.intraWeight > 0 ? 2 : 1;
-  const tokens = visible + (exact && classToken ? 1 : 0);
+  const tokens = visible + (exact ? classTokens(config) : 0);
   const diffused = config.masked.kind === 'diffused';
   const embedded = exact ? views * visible : diffused ? visible : all;
   const encoder =
@@ -113,14 +115,30 @@ function decoderMacs(
   const { width, depth, window, audioAttention, videoAttention } = config.decoder;
   const { mlpRatio } = config.encoder;
   const cross = modality === 'video' && videoAttention === 'cross';
-  const windowed = modality === 'audio' && audioAttention === 'window';
+  const windowed = modality === 'audio' && audioAttention !== 'global';
+  const extra = exact ? decoderClassTokens(config) : { embedded: 0, mixed: 0 };
+  const mixed = all + extra.mixed;
   const block = cross
     ? crossBlock(masked, visible, width, mlpRatio)
-    : selfBlock(all, width, mlpRatio, windowed ? window[0] * window[1] : all);
-  const embed = visible * config.encoder.width * width;
+    : selfBlock(mixed, width, mlpRatio, windowed ? window[0] * window[1] : mixed) +
+      (exact && modality === 'audio' ? positionBias(config) : 0);
+  const embed = (visible + extra.embedded) * config.encoder.width * width;
   const noised = config.masked.kind === 'diffused' ? masked * values * width : 0;
   const head = (cross || exact ? masked : all) * width * values;
   return depth * block + embed + noised + head;
+}
+
+/** Class tokens that a decoder mixes in, and those of them that it embeds first. */
+function decoderClassTokens(config: ModelConfig): { embedded: number; mixed: number } {
+  const { classToken } = config.decoder;
+  const embedded = classToken === 'encoder' ? classTokens(config) : 0;
+  return { embedded, mixed: classToken === 'learned' ? 1 : embedded };
+}
+
+/** The MLP behind the position bias of a cosine window, once for every pair of its tokens. */
+function positionBias({ decoder: { audioAttention, window, heads } }: ModelConfig): number {
+  if (audioAttention !== 'cosine-window') return 0;
+  return (window[0] * window[1]) ** 2 * biasHidden * (2 + heads);
 }
 
 /** Self-attention block: qkv and projection 4 n w^2, scores and their use 2 n k w, MLP 2 r n w^2. */
