@@ -159,6 +159,10 @@ dm_cuda_status synchronize(dm_cuda_context* context) {
   });
 }
 
+void* stream(dm_cuda_context* context) {
+  return context == nullptr ? nullptr : context->device->stream();
+}
+
 std::int32_t find(const char* op) { return device_op_table().find(op); }
 
 std::int32_t op_count() { return static_cast<std::int32_t>(device_op_table().size()); }
@@ -195,6 +199,7 @@ constexpr dm_cuda_api kApi{.struct_size = sizeof(dm_cuda_api),
                            .upload = upload,
                            .download = download,
                            .synchronize = synchronize,
+                           .stream = stream,
                            .find = find,
                            .op_count = op_count,
                            .op_name = op_name,

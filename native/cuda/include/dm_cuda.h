@@ -59,6 +59,8 @@ typedef struct dm_cuda_api {
   /* Waits for the stream. */
   dm_cuda_status (*download)(dm_cuda_context* context, void* to, dm_cuda_buffer from, uint64_t bytes);
   dm_cuda_status (*synchronize)(dm_cuda_context* context);
+  /* The cudaStream_t that everything runs on; null without a GPU. */
+  void* (*stream)(dm_cuda_context* context);
 
   /* Ops have the names, buffers and numbers of the CPU ops (native/cpu). -1 for a name there is none of. */
   int32_t (*find)(const char* op);
