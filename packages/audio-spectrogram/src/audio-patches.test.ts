@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import type { AudioAugmentation } from './audio-patches.ts';
 import { audioPatches } from './audio-patches.ts';
+import { mixWaveforms, rollWaveform } from './augment.ts';
 import { logMel } from './log-mel.ts';
 import { resample } from './resample.ts';
 import { audioDatasets, normalize, padOrCut, patchify } from './spectrogram.ts';
@@ -64,6 +65,32 @@ it('shifts every log-mel by the logarithm of the gain', () => {
   const still = louder.filter((value, i) => value === plain[i]);
   expect(raised.length + still.length).toBe(112 * 64);
   expect(raised.length).toBeGreaterThan(98 * 60);
+});
+
+it('mixes another clip in before the log-mel, each brought to the rate and rolled by itself', () => {
+  const other = clip.map((value, i) => (i % 3 === 0 ? value : -value));
+  const options = { ...grid, mean, std };
+  const mixup = { waveform: other, sampleRate: 16_000, weight: 0.3 };
+  expect(audioPatches(clip, 16_000, { ...options, mixup })).toEqual(
+    audioPatches(mixWaveforms(clip, other, 0.3), 16_000, options),
+  );
+  // A weight of 1 leaves the clip, its mean removed twice.
+  const alone = audioPatches(clip, 16_000, { ...options, mixup: { ...mixup, weight: 1 } });
+  expect(
+    Math.max(...alone.map((x, i) => Math.abs(x - audioPatches(clip, 16_000, options)[i]!))),
+  ).toBeLessThan(0.05);
+  const draws = [0.25, 0.5];
+  const rolled = audioPatches(
+    clip,
+    16_000,
+    { ...options, mixup, augmentation: { roll: true } },
+    () => draws.shift()!,
+  );
+  const [first, second] = [
+    rollWaveform(clip, clip.length / 4),
+    rollWaveform(other, other.length / 2),
+  ];
+  expect(rolled).toEqual(audioPatches(mixWaveforms(first, second, 0.3), 16_000, options));
 });
 
 it('refuses augmentation without draws, and a clip that is too short', () => {

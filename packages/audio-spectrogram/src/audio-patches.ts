@@ -7,6 +7,7 @@ import {
   drawNoise,
   drawRoll,
   drawSpecAugment,
+  mixWaveforms,
   rollFrames,
   rollWaveform,
   scaleWaveform,
@@ -52,6 +53,15 @@ export interface AudioPatchOptions {
   readonly std: number;
   /** Default: none. */
   readonly augmentation?: AudioAugmentation;
+  /** Another clip to mix in, rolled and scaled like the first with draws of its own; default: none. */
+  readonly mixup?: WaveformMixup;
+}
+
+/** The other clip of a mixup: mono samples at `sampleRate` Hz; `weight` is the share of the first clip, 0..1. */
+export interface WaveformMixup {
+  readonly waveform: Samples;
+  readonly sampleRate: number;
+  readonly weight: number;
 }
 
 function isOn({ roll, gain, specAugment, noise, frameRoll }: AudioAugmentation): boolean {
@@ -100,9 +110,17 @@ export function audioPatches(
   const melRate = options.sampleRate ?? 16_000;
   const draws = uniform ?? noDraws;
   if (uniform === undefined && isOn(augmentation)) noDraws();
-  const samples = sampleRate === melRate ? waveform : resample(waveform, sampleRate, melRate);
-  const augmented = samples.length === 0 ? samples : augmentWaveform(samples, augmentation, draws);
-  const raw = padOrCut(logMel(augmented, { sampleRate: melRate, mels }), frames);
+  const prepared = (own: Samples, rate: number): Samples => {
+    const samples = rate === melRate ? own : resample(own, rate, melRate);
+    return samples.length === 0 ? samples : augmentWaveform(samples, augmentation, draws);
+  };
+  const first = prepared(waveform, sampleRate);
+  const other = options.mixup;
+  const mixed =
+    other === undefined
+      ? first
+      : mixWaveforms(first, prepared(other.waveform, other.sampleRate), other.weight);
+  const raw = padOrCut(logMel(mixed, { sampleRate: melRate, mels }), frames);
   const limits = augmentation.specAugment;
   const masked = limits === undefined ? raw : specAugment(raw, drawSpecAugment(raw, limits, draws));
   const normalized = normalize(masked, options.mean, options.std);

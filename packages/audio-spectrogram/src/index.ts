@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // @diffmavil/audio-spectrogram: waveform -> Kaldi-compatible log-mel -> patches, and back.
 export { audioPatches } from './audio-patches.ts';
-export type { AudioAugmentation, AudioPatchOptions } from './audio-patches.ts';
+export type { AudioAugmentation, AudioPatchOptions, WaveformMixup } from './audio-patches.ts';
 export {
   addNoise,
   drawBeta,

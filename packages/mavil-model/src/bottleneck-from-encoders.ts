@@ -26,19 +26,15 @@ export interface BottleneckModel {
 }
 
 /**
- * Turns encoders of `encoder.depth` blocks into encoders of `fusionLayer` blocks and a bottleneck fusion of the rest, started from the blocks
- * of each encoder that it replaces; shared blocks go to both. What the fusion was before is dropped. No LayerNorm stands between the encoders
- * and the fusion, as none stood between those blocks, nor after the fusion, where one would have to do for both: the head has its own.
- * The weights given stay as they are; the caller disposes the new ones.
- * Throws ConfigError for a model of one modality or a fusionLayer outside 0..encoder.depth - 1.
+ * The configuration of `bottleneckFromEncoders`. Throws ConfigError for a model of one modality or a fusionLayer outside
+ * 0..encoder.depth - 1.
  */
-export function bottleneckFromEncoders(
+export function bottleneckConfig(
   config: ModelConfig,
-  parameters: Parameters,
   fusionLayer: number,
-  { key, bottlenecks = 4 }: BottleneckOptions,
-): BottleneckModel {
-  const { depth, sharing } = config.encoder;
+  bottlenecks: number = 4,
+): ModelConfig {
+  const { depth } = config.encoder;
   const where = 'bottleneckFromEncoders';
   if (modalities(config).length < 2) {
     throw new ConfigError(`${where}: expected a model of audio and video, got one of them`);
@@ -46,12 +42,28 @@ export function bottleneckFromEncoders(
   if (!Number.isInteger(fusionLayer) || fusionLayer < 0 || fusionLayer >= depth) {
     throw new ConfigError(`${where}: expected fusionLayer 0..${depth - 1}, got ${fusionLayer}`);
   }
-  const made = defineModel({
+  return defineModel({
     ...config,
     encoder: { ...config.encoder, depth: fusionLayer, finalNorm: false },
     classifier: { ...config.classifier, finalNorm: false },
     fusion: { kind: 'bottleneck', depth: depth - fusionLayer, bottlenecks, finalNorm: false },
   });
+}
+
+/**
+ * Turns encoders of `encoder.depth` blocks into encoders of `fusionLayer` blocks and a bottleneck fusion of the rest, started from the blocks
+ * of each encoder that it replaces; shared blocks go to both. What the fusion was before is dropped. No LayerNorm stands between the encoders
+ * and the fusion, as none stood between those blocks, nor after the fusion, where one would have to do for both: the head has its own.
+ * The weights given stay as they are; the caller disposes the new ones. Throws ConfigError as `bottleneckConfig`.
+ */
+export function bottleneckFromEncoders(
+  config: ModelConfig,
+  parameters: Parameters,
+  fusionLayer: number,
+  { key, bottlenecks }: BottleneckOptions,
+): BottleneckModel {
+  const made = bottleneckConfig(config, fusionLayer, bottlenecks);
+  const { sharing } = config.encoder;
   const encoderOf = (modality: string): string =>
     `${sharing === 'shared' ? 'shared' : modality}_encoder`;
   const sourceOf = (name: string): string =>

@@ -73,7 +73,7 @@ export type { ModalityInput } from './split-tokens.ts';
 export { audioVideoClassifierForward, classifierForward } from './classifier.ts';
 export type { AudioVideoClassifierOptions, ClassifierOptions } from './classifier.ts';
 export { dropPathRates } from './drop-path.ts';
-export { bottleneckFromEncoders } from './bottleneck-from-encoders.ts';
+export { bottleneckConfig, bottleneckFromEncoders } from './bottleneck-from-encoders.ts';
 export type { BottleneckModel, BottleneckOptions } from './bottleneck-from-encoders.ts';
 export { reconstructPatches } from './reconstruct.ts';
 export type { PatchReconstruction, ReconstructOptions } from './reconstruct.ts';

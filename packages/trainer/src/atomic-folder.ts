@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 import { CheckpointError } from '@diffmavil/core';
 
 /** Writes a folder of files atomically; an existing folder of that name is replaced. Throws CheckpointError with the system's reason. */
@@ -17,7 +18,7 @@ export function writeFolderAtomically(
   folder: string,
   files: Readonly<Record<string, Uint8Array | string>>,
 ): void {
-  const beside = `${folder}.tmp-${process.pid}`;
+  const beside = temporaryName(folder);
   try {
     rmSync(beside, { recursive: true, force: true });
     mkdirSync(beside, { recursive: true });
@@ -35,7 +36,7 @@ export function writeFolderAtomically(
 
 /** Writes one file atomically. */
 export function writeFileAtomically(file: string, content: Uint8Array | string): void {
-  const beside = `${file}.tmp-${process.pid}`;
+  const beside = temporaryName(file);
   try {
     writeFlushed(beside, content);
     renameSync(beside, file);
@@ -43,6 +44,11 @@ export function writeFileAtomically(file: string, content: Uint8Array | string):
     rmSync(beside, { force: true });
     throw new CheckpointError(`${file}: expected to write it, got ${(error as Error).message}`);
   }
+}
+
+/** Of this thread alone: two may write the same clip at once. */
+function temporaryName(path: string): string {
+  return `${path}.tmp-${process.pid}-${threadId}`;
 }
 
 function writeFlushed(file: string, content: Uint8Array | string): void {

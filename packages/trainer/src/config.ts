@@ -1,115 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration of a run: plain JSON, checked at once, frozen. Every field's line gives unit, range and default; errors use the same
-// names. `defineRun` is for pre-training, `defineFinetune` for classifiers; the parts they share stand once.
+// The configuration of a run: plain JSON, checked at once, frozen. Its fields are described in config-types.ts; errors use the same names.
+// `defineRun` is for pre-training, `defineFinetune` for classifiers; the parts they share stand once.
 import { ConfigError } from '@diffmavil/core';
-import {
-  type MaskCurricula,
-  type ModelConfig,
-  type PresetName,
-  defineModel,
-  presets,
-} from '@diffmavil/model';
+import { type ModelConfig, type PresetName, defineModel, presets } from '@diffmavil/model';
 import { z } from 'zod';
 import { closestName } from './closest-name.ts';
+import type { FinetuneConfig, RunConfig, SharedConfig } from './config-types.ts';
 
-/** Where clips come from and how they are cut. */
-export interface DataConfig {
-  /** Manifest column holding the class; null: `label`, where there is one. Default null. */
-  readonly labelColumn: string | null;
-  /** Manifest column holding the split. Default `split`. */
-  readonly splitColumn: string;
-  /** Splits to train on; null: every clip. Default null. */
-  readonly trainSplits: readonly string[] | null;
-  /** Seconds read from the start of a clip at most, > 0. Default 10. */
-  readonly maxClipSeconds: number;
-  /** Seconds of video that one sample covers, > 0. Default 4 [DiffMAViL §C]. */
-  readonly videoSeconds: number;
-  /** Whether audio is cut to the video's window, so that both see the same moment. Default false: audio uses the whole clip [DiffMAViL §C]. */
-  readonly sharedWindow: boolean;
-  /** Mean and standard deviation of the raw log-mel; null: measured on the training clips. Default null. */
-  readonly audioStatistics: { readonly mean: number; readonly std: number } | null;
-  /** Decoding threads, 1..64. Default 1. */
-  readonly workers: number;
-  /** Folder that keeps decoded clips, so that each is decoded once; null: none. Default null. */
-  readonly cacheFolder: string | null;
-  /** Share of unreadable clips, 0..1, above which a run stops. Default 0.1. */
-  readonly maxBadShare: number;
-}
-
-/** Random changes of a sample; everything is off by default except crop and flip of pre-training frames. */
-export interface AugmentationConfig {
-  /** Cyclic roll of the waveform, so that a sample starts anywhere [DiffMAViL §C, 'R']. */
-  readonly roll: boolean;
-  /** Random level, 0.5..1.5 times. */
-  readonly gain: boolean;
-  /** Random spectrogram noise [MAViL §B, 'N']. */
-  readonly noise: boolean;
-  /** SpecAugment mask widths: frames and mel bins, upper bounds; null: none. */
-  readonly specAugment: { readonly time: number; readonly frequency: number } | null;
-  /** Area range of the random resized crop, 0..1; null: centre crop. */
-  readonly cropScale: readonly [number, number] | null;
-  /** Mirrors frames with probability 0.5. */
-  readonly flip: boolean;
-}
-
-/** AdamW and its schedule. */
-export interface OptimizerConfig {
-  /** Peak learning rate, absolute, > 0. */
-  readonly learningRate: number;
-  /** Floor of the cosine, >= 0. Default 1e-6. */
-  readonly minLearningRate: number;
-  /** Epochs of linear warm-up, >= 0; fractions allowed. */
-  readonly warmupEpochs: number;
-  /** Decoupled weight decay of weights with two or more axes, >= 0. */
-  readonly weightDecay: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-  /** Largest global gradient norm, > 0; null: no clipping. Default null. */
-  readonly clipNorm: number | null;
-  /** Layer-wise learning-rate decay, 0..1; 1: none. */
-  readonly layerDecay: number;
-}
-
-interface SharedConfig {
-  /** Seed of every random draw, an unsigned 32-bit integer. Default 0. */
-  readonly seed: number;
-  readonly model: ModelConfig;
-  readonly data: DataConfig;
-  readonly augmentation: AugmentationConfig;
-  readonly optimizer: OptimizerConfig;
-  /** Passes over the data, 1 or more. */
-  readonly epochs: number;
-  /** Steps between checkpoints, 1 or more; one is always written at the end. Default 100. */
-  readonly checkpointSteps: number;
-  /** Checkpoints kept, 1 or more. Default 2. */
-  readonly checkpointsKept: number;
-  /** Recompute blocks in the backward pass to save memory. Default false. */
-  readonly checkpointing: boolean;
-  readonly precision: 'float32' | 'bfloat16';
-}
-
-/** Configuration of a pre-training run. */
-export interface RunConfig extends SharedConfig {
-  /** Mask-ratio curriculum over epochs, one or `{audio, video}`. Default linear 0.9 to 0.8 [DiffMAViL §3]. */
-  readonly masking: MaskCurricula;
-  /** Samples a step at the lowest mask ratio; `adaptive` scales it with the ratio, for one curriculum only [DiffMAViL §3]. */
-  readonly batch: { readonly size: number; readonly adaptive: boolean };
-  /** Run or model folder of the frozen teacher, where `model.targets.kind` is `teacher` [MAViL §3.3]. Default null. */
-  readonly teacher: string | null;
-}
-
-/** Configuration of a fine-tuning run: a classifier on one modality. */
-export interface FinetuneConfig extends SharedConfig {
-  readonly modality: 'audio' | 'video';
-  /** `single-label`: softmax cross-entropy; `multi-label`: sigmoid cross-entropy per class. */
-  readonly task: 'single-label' | 'multi-label';
-  readonly batch: { readonly size: number };
-  /** Stochastic depth of the last block, 0..1, linear from 0 over the depth. Default 0.1. */
-  readonly dropPath: number;
-  /** Label smoothing, 0..1. Default 0. */
-  readonly labelSmoothing: number;
-}
+export type * from './config-types.ts';
 
 const fraction = z.number().min(0).max(1);
 const positive = z.number().positive();
@@ -197,6 +95,18 @@ const runSchemaByModality = runSchema.extend({
   masking: z.strictObject({ audio: maskingSchema, video: maskingSchema }),
 });
 
+const hiddenShare = z.number().min(0).lt(1);
+
+const classifierFusionSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('joint'), depth: z.int().min(1).max(128).default(3) }),
+  z.strictObject({
+    kind: z.literal('bottleneck'),
+    fusionLayer: z.int().min(0).nullable().default(null),
+    bottlenecks: z.int().min(1).max(1024).default(4),
+  }),
+  z.strictObject({ kind: z.literal('pretrained') }),
+]);
+
 const finetuneSchema = z.strictObject({
   ...shared,
   epochs: shared.epochs.default(60),
@@ -207,11 +117,22 @@ const finetuneSchema = z.strictObject({
     weightDecay: 1e-4,
     layerDecay: 0.75,
   }).prefault({}),
-  modality: z.enum(['audio', 'video']).default('audio'),
+  modality: z.enum(['audio', 'video', 'both']).default('audio'),
+  fusion: classifierFusionSchema.default({ kind: 'joint', depth: 3 }),
+  masking: z
+    .strictObject({
+      time: hiddenShare.default(0),
+      frequency: hiddenShare.default(0),
+      video: hiddenShare.default(0),
+    })
+    .prefault({}),
   task: z.enum(['single-label', 'multi-label']).default('single-label'),
   batch: z.strictObject({ size: z.int().min(1) }).default({ size: 16 }),
   dropPath: fraction.default(0.1),
   labelSmoothing: fraction.default(0),
+  loss: z.enum(['softmax', 'sigmoid']).nullable().default(null),
+  mixup: fraction.default(0),
+  videoLearningRate: positive.default(1),
 });
 
 /**
@@ -241,7 +162,17 @@ export function defineRun(partial: unknown): RunConfig {
 
 /** As `defineRun`, for fine-tuning. */
 export function defineFinetune(partial: unknown): FinetuneConfig {
-  return check(finetuneSchema, partial, 'fine-tune config') as FinetuneConfig;
+  const config = check(finetuneSchema, partial, 'fine-tune config') as FinetuneConfig;
+  const { modality, model } = config;
+  const lacking = (['audio', 'video'] as const).find(
+    (m) => (modality === m || modality === 'both') && model[m] === null,
+  );
+  if (lacking !== undefined) {
+    throw new ConfigError(
+      `fine-tune config: expected a model with ${lacking} for modality '${modality}', got ${lacking}: null`,
+    );
+  }
+  return config;
 }
 
 function check(schema: z.ZodObject, partial: unknown, where: string): SharedConfig {

@@ -3,11 +3,12 @@
 // retrieval of a pre-trained model.
 import { ConfigError, disposeTree } from '@diffmavil/core';
 import {
+  type ClassifierInput,
   type Modality,
-  type Preprocessor,
+  audioVideoClassifierForward,
   classifierForward,
-  encode,
-  meanPool,
+  embedPatches,
+  headName,
   modalities,
 } from '@diffmavil/model';
 import { type ModelFolder, loadModelFolder } from '@diffmavil/model/node';
@@ -15,7 +16,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ClipEntry } from './data/dataset.ts';
 import { ClipLoader, type LoadedSample } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
-import { oneModality } from './finetune.ts';
+import { preprocessorOf } from './finetune.ts';
 import {
   type RetrievalMetrics,
   type Scores,
@@ -34,6 +35,8 @@ export interface EvaluationOptions {
   readonly maxClipSeconds: number;
   /** Clips a forward pass. */
   readonly batch: number;
+  /** Windows of video a clip, spread evenly over it, whose predictions are averaged [MAViL §B]. Default 1, at the start. */
+  readonly windows?: number;
   readonly output: ProgressOutput;
 }
 
@@ -62,22 +65,14 @@ export async function evaluateClassifier(
         `${folder}: expected a classifier, got a model without labels. Try: diffmavil finetune --init ${folder}`,
       );
     }
-    const modality = classifierModality(model);
-    const rows: { logits: Float32Array; targets: readonly string[] }[] = [];
-    const badClips = await forEachBatch(model, [modality], options, (samples) => {
-      const logits = tf.tidy(() =>
-        classifierForward(
-          model.config,
-          model.parameters,
-          modality,
-          patchTensor(model.config, modality, samples),
-        ),
-      );
-      const values = logits.dataSync() as Float32Array;
-      logits.dispose();
+    const input = classifierInput(model);
+    const rows: { scores: Float32Array; targets: readonly string[] }[] = [];
+    const badClips = await forEachBatch(model, input, options, (samples) => {
+      const windows = input === 'audio' ? 1 : (options.windows ?? 1);
+      const scores = tf.tidy(() => batchScores(model, input, samples, windows).dataSync());
       samples.forEach((sample, i) =>
         rows.push({
-          logits: values.slice(i * labels.length, (i + 1) * labels.length),
+          scores: scores.slice(i * labels.length, (i + 1) * labels.length) as Float32Array,
           targets: knownLabels(sample.clip, labels, folder),
         }),
       );
@@ -88,16 +83,39 @@ export async function evaluateClassifier(
   }
 }
 
+/** `[batch, classes]`: logits of the first window, or probabilities averaged over all, which are between 0 and 1. */
+function batchScores(
+  { config, parameters, preprocessor }: ModelFolder,
+  input: ClassifierInput,
+  samples: readonly LoadedSample[],
+  windows: number,
+): tf.Tensor2D {
+  const logits = (window: number): tf.Tensor2D => {
+    const patches = (m: Modality): tf.Tensor3D =>
+      patchTensor(config, m, samples, m === 'video' ? window : 0);
+    if (input !== 'both') return classifierForward(config, parameters, input, patches(input));
+    const both = { audio: patches('audio'), video: patches('video') };
+    return audioVideoClassifierForward(config, parameters, both);
+  };
+  if (windows === 1) return logits(0);
+  const probabilities = Array.from({ length: windows }, (_, window) =>
+    preprocessor.task === 'multi-label'
+      ? tf.sigmoid(logits(window))
+      : tf.softmax<tf.Tensor2D>(logits(window)),
+  );
+  return tf.div(tf.addN(probabilities), windows);
+}
+
 function classifierMetrics(
-  rows: readonly { logits: Float32Array; targets: readonly string[] }[],
+  rows: readonly { scores: Float32Array; targets: readonly string[] }[],
   labels: readonly string[],
   singleLabel: boolean,
 ): Omit<ClassifierMetrics, 'badClips'> {
   const classes = labels.length;
   const values = new Float32Array(rows.length * classes);
   const multiHot = new Uint8Array(rows.length * classes);
-  rows.forEach(({ logits, targets }, i) => {
-    values.set(logits, i * classes);
+  rows.forEach(({ scores: own, targets }, i) => {
+    values.set(own, i * classes);
     for (const target of targets) multiHot[i * classes + labels.indexOf(target)] = 1;
   });
   const scores: Scores = { values, clips: rows.length, classes };
@@ -140,8 +158,9 @@ export async function embedClips(
   const model = await loadModelFolder(folder);
   try {
     const embeddings: ClipEmbedding[] = [];
-    const present = modalities(model.config);
-    const badClips = await forEachBatch(model, present, options, (samples) => {
+    const present = encodersOf(model);
+    const input = present.length === 2 ? 'both' : present[0]!;
+    const badClips = await forEachBatch(model, input, options, (samples) => {
       const byModality = Object.fromEntries(
         present.map((modality) => [modality, embedBatch(model, modality, samples)]),
       );
@@ -179,7 +198,7 @@ function embedBatch(
   samples: readonly LoadedSample[],
 ): Float32Array[] {
   const pooled = tf.tidy(() =>
-    meanPool(config, encode(config, parameters, modality, patchTensor(config, modality, samples))),
+    embedPatches(config, parameters, modality, patchTensor(config, modality, samples)),
   );
   const values = pooled.dataSync() as Float32Array;
   pooled.dispose();
@@ -189,21 +208,20 @@ function embedBatch(
 
 async function forEachBatch(
   model: ModelFolder,
-  used: readonly Modality[],
+  input: ClassifierInput,
   options: EvaluationOptions,
   run: (samples: LoadedSample[]) => void,
 ): Promise<Record<string, string>> {
-  const { clips, workers, cacheFolder, maxClipSeconds } = options;
-  const preprocessor: Preprocessor =
-    used.length === 1 ? oneModality(model.preprocessor, used[0]!) : model.preprocessor;
+  const { clips, workers, cacheFolder, maxClipSeconds, windows = 1 } = options;
   const loader = new ClipLoader({
     clips,
     spec: {
       model: model.config,
-      preprocessor,
+      preprocessor: preprocessorOf(model.preprocessor, input),
       augmentation: null,
       sharedWindow: false,
       maxClipSeconds,
+      windows,
     },
     seed: 0,
     workers,
@@ -233,8 +251,15 @@ async function forEachBatch(
   }
 }
 
-function classifierModality({ config, parameters }: ModelFolder): Modality {
-  return modalities(config).find((modality) => `${modality}_head.linear.weight` in parameters)!;
+/** What the classifier of a model folder reads: what it has a head for, both before one. */
+function classifierInput({ config, parameters }: ModelFolder): ClassifierInput {
+  const inputs: ClassifierInput[] = ['both', ...modalities(config)];
+  return inputs.find((input) => `${headName(input)}.linear.weight` in parameters)!;
+}
+
+/** The modalities a model folder has an encoder for: a classifier of one carries no other. */
+function encodersOf({ config, parameters }: ModelFolder): Modality[] {
+  return modalities(config).filter((m) => `${m}_encoder.patch_embed.weight` in parameters);
 }
 
 function knownLabels(

@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fine-tuning a classifier on one modality [DiffMAViL §4, MAViL §4]: pre-trained encoder, mean pooling, norm, linear head; layer-wise
-// learning-rate decay, stochastic depth, cross-entropy. From scratch, the encoder starts from its initialisation instead.
-import { ConfigError, disposeTree, fold, makeKey } from '@diffmavil/core';
+// Fine-tuning a classifier of sound, pictures or both [DiffMAViL §4, MAViL §4, App. B]: pre-trained encoders, mean pooling, norm, linear head;
+// layer-wise learning-rate decay, stochastic depth, masking, mixup, cross-entropy. From scratch, all weights are drawn instead.
+import { ConfigError, disposeTree, fold } from '@diffmavil/core';
 import {
+  type AudioVideoClassifierOptions,
+  type ClassifierInput,
+  type ClassifierOptions,
   type Modality,
   type ModelConfig,
+  type Parameters,
   type Preprocessor,
+  audioVideoClassifierForward,
   classifierForward,
   classifierShapes,
-  initializeHead,
-  initializeParameters,
 } from '@diffmavil/model';
 import { loadModelFolder, saveModelFolder } from '@diffmavil/model/node';
-import { layerDecayScales } from '@diffmavil/schedulers';
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { FinetuneConfig } from './config.ts';
 import { type ClipEntry, clipsOfSplits, readDataset } from './data/dataset.ts';
 import { trainingLoader } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
+import { classifierLoss } from './finetune-loss.ts';
+import { visibleTokens } from './finetune-masking.ts';
+import { classifierModel, initialWeights, layerScales } from './finetune-model.ts';
 import type { ProgressOutput } from './progress.ts';
 import { type RunRecord, modelFolder, openRunFolder } from './run-folder.ts';
 import type { LossOutputs } from './step.ts';
@@ -40,7 +45,8 @@ export interface FinetuneOptions {
 /** Fine-tunes and writes the run folder; `model/` holds the classifier, its labels in `preprocessor.json`. */
 export async function finetune(options: FinetuneOptions): Promise<Omit<TrainResult, 'parameters'>> {
   const { config, run, output } = options;
-  const { modality, model, task } = config;
+  const { modality, task } = config;
+  const model = classifierModel(config);
   const dataset = readDataset(options.data, config.data);
   const clips = clipsOfSplits(dataset, config.data.trainSplits);
   const labels = labelsOf(dataset.labels, clips, options.data);
@@ -52,7 +58,7 @@ export async function finetune(options: FinetuneOptions): Promise<Omit<TrainResu
   };
   const base = options.init === null ? null : await loadModelFolder(options.init);
   try {
-    if (base !== null) assertSameEncoder(base.config, model, options.init!);
+    if (base !== null) assertSameEncoder(base.config, config.model, options.init!);
     const checkpoint = openRunFolder(run, record, options.resume);
     const inputs = base?.preprocessor ?? (await buildPreprocessor({ config, clips, run, output }));
     const preprocessor: Preprocessor = { ...inputs, labels, task };
@@ -61,9 +67,12 @@ export async function finetune(options: FinetuneOptions): Promise<Omit<TrainResu
       record,
       checkpoint,
       datasetHash: dataset.hash,
-      loader: trainingLoader(config, clips, oneModality(preprocessor, modality)),
+      loader: {
+        ...trainingLoader(config, clips, preprocessorOf(preprocessor, modality)),
+        mixup: config.mixup,
+      },
       task: finetuneTask(config, labels),
-      initialize: () => initialWeights(config, labels.length, base?.parameters ?? null),
+      initialize: () => initialWeights(config, labels.length, base),
       parameterNames: Object.keys(classifierShapes(model, modality, labels.length)),
       output,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -77,27 +86,10 @@ export async function finetune(options: FinetuneOptions): Promise<Omit<TrainResu
   }
 }
 
-/** The preprocessor with the other modality left out, so that it is not decoded. */
-export function oneModality(preprocessor: Preprocessor, modality: Modality): Preprocessor {
-  return { ...preprocessor, audio: null, video: null, [modality]: preprocessor[modality] };
-}
-
-/**
- * Learning-rate factor of each weight: `layerDecay` to the power of its distance from the head; embeddings farthest [BEiT, MAE fine-tuning].
- */
-export function layerScales(
-  names: readonly string[],
-  depth: number,
-  layerDecay: number,
-): Record<string, number> {
-  const scales = layerDecayScales(depth, layerDecay);
-  return Object.fromEntries(names.map((name) => [name, scales[layerOf(name, depth)]!]));
-}
-
-function layerOf(name: string, depth: number): number {
-  const block = /_encoder\.blocks\.(\d+)\./.exec(name);
-  if (block !== null) return Number(block[1]) + 1;
-  return /_encoder\.(patch_embed|cls_token)/.test(name) ? 0 : depth + 1;
+/** The preprocessor of what a classifier reads: a modality left out is not decoded. */
+export function preprocessorOf(preprocessor: Preprocessor, input: ClassifierInput): Preprocessor {
+  if (input === 'both') return preprocessor;
+  return { ...preprocessor, audio: null, video: null, [input]: preprocessor[input] };
 }
 
 function labelsOf(all: readonly string[], clips: readonly ClipEntry[], data: string): string[] {
@@ -122,78 +114,61 @@ function assertSameEncoder(from: ModelConfig, to: ModelConfig, folder: string): 
   }
 }
 
-function initialWeights(
-  { seed, model, modality }: FinetuneConfig,
-  classes: number,
-  base: Readonly<Record<string, tf.Tensor>> | null,
-): Record<string, tf.Tensor> {
-  const key = fold(makeKey(seed), 'initialize');
-  const source = base ?? initializeParameters(model, key);
-  const head = initializeHead(model, modality, classes, key);
-  const weights = Object.fromEntries(
-    Object.keys(classifierShapes(model, modality, classes)).map((name) => {
-      const tensor = head[name] ?? source[name];
-      if (tensor === undefined)
-        throw new ConfigError(`init: expected a weight ${name}, got none of that name`);
-      return [name, tf.clone(tensor)];
-    }),
-  );
-  disposeTree(head);
-  if (base === null) disposeTree(source);
-  return weights;
-}
-
 function finetuneTask(config: FinetuneConfig, labels: readonly string[]): Task {
-  const { model, modality, optimizer } = config;
+  const { modality, optimizer, masking, dropPath, precision, checkpointing } = config;
+  const model = classifierModel(config);
   const names = Object.keys(classifierShapes(model, modality, labels.length));
+  const video = modality === 'both' ? config.videoLearningRate : 1;
   return {
     batchSize: () => config.batch.size,
     epochFigures: () => ({}),
-    learningRateScales: layerScales(names, model.encoder.depth, optimizer.layerDecay),
+    learningRateScales: layerScales(names, model, optimizer.layerDecay, video),
     loss: (samples, _epoch, step) => (parameters) => {
-      const patches = patchTensor(model, modality, samples);
-      const logits = classifierForward(model, parameters, modality, patches, {
-        dropPath: config.dropPath,
-        keys: samples.map((sample) => fold(sample.key, 'drop-path', step)),
-        precision: config.precision,
-      });
-      const targets = targetTensor(
-        samples.map((sample) => sample.clip.labels),
-        labels,
-        config,
-      );
-      return {
-        loss:
-          config.task === 'single-label'
-            ? softmaxLoss(logits, targets)
-            : sigmoidLoss(logits, targets),
-      } satisfies LossOutputs;
+      const inputs = (m: Modality): { patches: tf.Tensor3D; order: tf.Tensor2D | null } => {
+        const keys = samples.map((sample) => fold(sample.key, 'masking', m, step));
+        return {
+          patches: patchTensor(model, m, samples),
+          order: visibleTokens(model, m, masking, keys),
+        };
+      };
+      const keys = samples.map((sample) => fold(sample.key, 'drop-path', step));
+      const options = { dropPath, keys, precision, checkpointing };
+      const logits =
+        modality === 'both'
+          ? bothLogits(model, parameters, inputs('audio'), inputs('video'), options)
+          : oneLogits(model, parameters, modality, inputs(modality), options);
+      return { loss: classifierLoss(logits, samples, labels, config) } satisfies LossOutputs;
     },
   };
 }
 
-/** `[batch, classes]`; smoothing moves that share of the mass to all classes evenly. */
-function targetTensor(
-  clipLabels: readonly (readonly string[])[],
-  labels: readonly string[],
-  { labelSmoothing }: FinetuneConfig,
+interface ClassifierBatch {
+  readonly patches: tf.Tensor3D;
+  readonly order: tf.Tensor2D | null;
+}
+
+function oneLogits(
+  model: ModelConfig,
+  parameters: Parameters,
+  modality: Modality,
+  { patches, order }: ClassifierBatch,
+  options: ClassifierOptions,
 ): tf.Tensor2D {
-  const floor = labelSmoothing / labels.length;
-  const rows = clipLabels.map((own) =>
-    labels.map((label) => floor + (own.includes(label) ? 1 - labelSmoothing : 0)),
-  );
-  return tf.tensor2d(rows);
+  const visible = order === null ? {} : { order };
+  return classifierForward(model, parameters, modality, patches, { ...options, ...visible });
 }
 
-/** Mean over the batch of -sum(target * log softmax(logits)); tf.logSoftmax leaks a buffer on wasm. */
-function softmaxLoss(logits: tf.Tensor2D, targets: tf.Tensor2D): tf.Scalar {
-  return tf.neg(
-    tf.mean(tf.sum(tf.mul(targets, tf.sub(logits, tf.logSumExp(logits, -1, true))), -1)),
-  );
-}
-
-/** Mean over batch and classes of the binary cross-entropy, in the form that does not overflow. */
-function sigmoidLoss(logits: tf.Tensor2D, targets: tf.Tensor2D): tf.Scalar {
-  const positive = tf.sub(tf.relu(logits), tf.mul(logits, targets));
-  return tf.mean(tf.add(positive, tf.log1p(tf.exp(tf.neg(tf.abs(logits))))));
+function bothLogits(
+  model: ModelConfig,
+  parameters: Parameters,
+  audio: ClassifierBatch,
+  video: ClassifierBatch,
+  options: AudioVideoClassifierOptions,
+): tf.Tensor2D {
+  const patches = { audio: audio.patches, video: video.patches };
+  const order = {
+    ...(audio.order && { audio: audio.order }),
+    ...(video.order && { video: video.order }),
+  };
+  return audioVideoClassifierForward(model, parameters, patches, { ...options, order });
 }

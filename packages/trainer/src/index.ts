@@ -10,8 +10,10 @@ export {
 } from './data/dataset.ts';
 export {
   type AugmentationConfig,
+  type ClassifierFusionConfig,
   type DataConfig,
   type FinetuneConfig,
+  type FinetuneMaskingConfig,
   type OptimizerConfig,
   type RunConfig,
   defineFinetune,

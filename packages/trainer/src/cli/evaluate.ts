@@ -3,7 +3,7 @@
 import { dataClips } from '../data/dataset.ts';
 import { type ClassifierMetrics, evaluateClassifier } from '../evaluate.ts';
 import { modelFolderOf } from '../run-folder.ts';
-import { parseArguments, required } from './arguments.ts';
+import { numberOption, parseArguments, required } from './arguments.ts';
 import { useBackend } from './backend.ts';
 import type { Command } from './command.ts';
 import {
@@ -16,17 +16,24 @@ import {
 export const command: Command = {
   name: 'evaluate',
   summary: "a classifier's accuracy, mAP, mAUC, d' and per-class figures",
-  usage: `diffmavil evaluate --model RUN|FOLDER --data DIR|MANIFEST [--splits test] [--json]
+  usage: `diffmavil evaluate --model RUN|FOLDER --data DIR|MANIFEST [--splits test] [--clips N] [--json]
 
   --model     a fine-tuning run, or its model folder
+  --clips     windows of video a clip, 1..100, spread evenly over it, whose predictions are averaged; default 1, at the start
   --json      every figure as one JSON object
 ${evaluationUsage}`,
   async run(args, context) {
-    const { options } = parseArguments(args, { ...evaluationKinds, model: 'string' });
+    const { options } = parseArguments(args, {
+      ...evaluationKinds,
+      model: 'string',
+      clips: 'string',
+    });
     const folder = modelFolderOf(required(options.model, 'model'));
     const data = evaluationData(options, context);
+    const windows = numberOption(options.clips, 'clips', 1, { min: 1, max: 100, integer: true });
     await useBackend(backendOf(options));
-    const metrics = await evaluateClassifier(folder, { ...data, clips: dataClips(data) });
+    const clips = dataClips(data);
+    const metrics = await evaluateClassifier(folder, { ...data, clips, windows });
     context.stdout(options.json ? JSON.stringify(metrics) : table(metrics));
     return 0;
   },

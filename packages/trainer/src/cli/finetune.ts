@@ -23,7 +23,8 @@ export const command: Command = {
   --data      clips with labels: sub-folders are classes, or a manifest (--set data.labelColumn=… names its column)
   --out       the run folder; model/ in it holds the classifier
   --resume    go on from the newest checkpoint, exactly
-  --set       change one value, repeatable: --set epochs=20 --set data.trainSplits='["train"]'
+  --set       change one value, repeatable: --set epochs=20 --set data.trainSplits='["train"]'; --set modality=both reads sound and
+              pictures (audio and video each take one), --set fusion.kind=bottleneck turns the encoders' last blocks into their fusion
   --backend   ${backendNames.join(', ')}; default auto
 
 Then: diffmavil evaluate --model RUN --data …`,

@@ -38,6 +38,13 @@ function diffmavil(...args: string[]): Promise<Outcome> {
   });
 }
 
+/** A command that works. */
+async function succeed(...args: string[]): Promise<Outcome> {
+  const outcome = await diffmavil(...args);
+  if (outcome.code !== 0) throw new Error(`${args.join(' ')}: ${outcome.code}: ${outcome.err}`);
+  return outcome;
+}
+
 /** A failed command prints one sentence and no stack. */
 function expectSentence({ code, err }: Outcome, sentence: RegExp): void {
   expect(err).not.toMatch(/^\s+at /m);
@@ -190,6 +197,59 @@ describe('training', () => {
       ...evaluationArguments,
     );
     expect(matches.out.trim().split('\n')).toHaveLength(2);
+  }, 240_000);
+
+  it('fine-tunes a classifier of sound and pictures, evaluates windows, embeds and reports', async () => {
+    const settings = (...given: string[]): string[] =>
+      ['modality=both', 'epochs=1', 'batch.size=4', `data.cacheFolder=${cache}`, ...given].flatMap(
+        (setting) => ['--set', setting],
+      );
+    const recipe = ['--recipe', 'mavil-as-20k', '--data', clips, '--backend', 'cpu'];
+    const single = ['task=single-label', 'optimizer.learningRate=1e-3'];
+    const joint = join(work, 'both-joint');
+    await succeed('finetune', '--init', run, ...recipe, '--out', joint, ...settings(...single));
+    const config = JSON.parse(readFileSync(join(joint, 'model/config.json'), 'utf8')) as {
+      fusion: object;
+    };
+    // Three new blocks [MAViL App. B]; the pre-trained model had one.
+    expect(config.fusion).toMatchObject({ kind: 'joint', depth: 3, finalNorm: false });
+    const names = Object.keys(readSafetensors(weightsOf(joint)));
+    expect(names).toContain('av_head.linear.weight');
+    expect(names.some((name) => name.includes('_decoder.'))).toBe(false);
+
+    const bottleneck = join(work, 'both-bottleneck');
+    await succeed(
+      'finetune',
+      '--init',
+      run,
+      ...recipe,
+      '--out',
+      bottleneck,
+      ...settings(...single, 'fusion.kind=bottleneck', 'mixup=1'),
+    );
+    expect(Object.keys(readSafetensors(weightsOf(bottleneck)))).toContain('fusion.bottleneck');
+
+    const evaluate = async (...more: string[]): Promise<{ top1: number; labels: string[] }> => {
+      const outcome = await succeed(
+        'evaluate',
+        '--model',
+        bottleneck,
+        '--json',
+        ...more,
+        ...evaluationArguments,
+      );
+      return JSON.parse(outcome.out) as { top1: number; labels: string[] };
+    };
+    const [one, three] = [await evaluate(), await evaluate('--clips', '3')];
+    expect([one.labels.length, three.labels.length]).toEqual([10, 10]);
+    expect(three).not.toEqual(one);
+
+    const [mp4] = readdirSync(clips).filter((name) => name.endsWith('.mp4'));
+    const file = join(work, 'both.safetensors');
+    await succeed('embed', '--model', joint, join(clips, mp4!), '--out', file, '--backend', 'cpu');
+    expect(readSafetensors(readFileSync(file))['video.embedding']!.shape[0]).toBe(1);
+    await succeed('report', joint);
+    expect(existsSync(join(joint, 'report.html'))).toBe(true);
   }, 240_000);
 
   it('teaches a student the features of a frozen run, each modality masked by its own ratio', async () => {

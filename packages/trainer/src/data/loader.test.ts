@@ -115,4 +115,78 @@ describe('ClipLoader', () => {
     await loader.close();
     expect(samples.map(({ clip }) => clip.id)).toEqual(clips.map(({ id }) => id));
   }, 60_000);
+
+  it('mixes clips into the share asked for, the same whatever the threads', async () => {
+    const samplesOf = async (options: Partial<LoaderOptions>): Promise<LoadedSample[]> => {
+      const loader = loaderOf(options);
+      const samples: LoadedSample[] = [];
+      for await (const { sample } of loader.epoch(0, 0)) {
+        samples.push(sample);
+        if (samples.length === 10) break;
+      }
+      await loader.close();
+      return samples;
+    };
+    const plain = await samplesOf({});
+    const [half, again] = [
+      await samplesOf({ mixup: 0.5 }),
+      await samplesOf({ mixup: 0.5, workers: 2 }),
+    ];
+    const mixes = half.map(({ mix }) => mix?.weight ?? null);
+    expect(again.map(({ mix }) => mix?.weight ?? null)).toEqual(mixes);
+    const mixed = mixes.filter((weight) => weight !== null);
+    // Draws are keyed by epoch and clip, so five clips make five draws: some mixed, some not. Beta(10, 10) stays away from the ends.
+    expect(new Set(mixes).size).toBeGreaterThan(1);
+    expect(mixed.length).toBeGreaterThan(0);
+    for (const weight of mixed) expect(Math.abs(weight - 0.5)).toBeLessThan(0.45);
+    const same = half.map(({ audioPatches }, i) =>
+      Buffer.from(audioPatches!.buffer).equals(Buffer.from(plain[i]!.audioPatches!.buffer)),
+    );
+    expect(same).toEqual(mixes.map((weight) => weight === null));
+  }, 60_000);
+
+  it('does without a partner that cannot be read', async () => {
+    const broken = join(folder, 'partner.bin');
+    writeFileSync(broken, 'not a film');
+    const [first] = clips;
+    // Both clips of the set draw their partner from it; only one of them can be read.
+    const loader = loaderOf({
+      clips: [first!, { ...first!, id: 'broken', path: broken }],
+      mixup: 1,
+      maxBadShare: 1,
+    });
+    const partners: unknown[] = [];
+    for await (const { sample } of loader.epoch(0, 0)) {
+      partners.push(sample.mix?.clip.id ?? null);
+      if (partners.length === 8) break;
+    }
+    await loader.close();
+    expect(partners).not.toContain('broken');
+  }, 60_000);
+
+  it('takes windows of video from the start to the end of a clip for evaluation', async () => {
+    const samplesOf = async (windows: number): Promise<LoadedSample> => {
+      const loader = loaderOf({
+        spec: {
+          model: presets.tiny,
+          preprocessor: defaultPreprocessor(presets.tiny),
+          augmentation: null,
+          sharedWindow: false,
+          maxClipSeconds: 6,
+          windows,
+        },
+      });
+      for await (const sample of loader.each()) {
+        await loader.close();
+        return sample;
+      }
+      throw new Error('no clip');
+    };
+    const [one, three] = [await samplesOf(1), await samplesOf(3)];
+    // 32 tokens of 384 values a window.
+    expect([one.videoPatches!.length, three.videoPatches!.length]).toEqual([12288, 3 * 12288]);
+    expect(three.videoPatches!.slice(0, 12288)).toEqual(one.videoPatches);
+    expect(three.videoPatches!.slice(2 * 12288)).not.toEqual(one.videoPatches);
+    expect(three.audioPatches).toEqual(one.audioPatches);
+  }, 60_000);
 });

@@ -2,7 +2,8 @@
 // Samples from worker threads, in a stated order, a bounded number ahead. An unreadable clip is reported once, its place taken by the
 // next position of the epoch's order; which clips make a batch therefore depends on the data alone, not on timing.
 import { Worker } from 'node:worker_threads';
-import { type Key, fold, makeKey } from '@diffmavil/core';
+import { drawBeta } from '@diffmavil/audio-spectrogram';
+import { type Key, fold, makeKey, uniformStream } from '@diffmavil/core';
 import type { WorkerAnswer, WorkerSetup, WorkerTask } from './clip-worker.ts';
 import type { FinetuneConfig, RunConfig } from '../config.ts';
 import type { ClipEntry } from './dataset.ts';
@@ -13,6 +14,8 @@ export interface LoadedSample extends Sample {
   readonly clip: ClipEntry;
   /** Key of every draw that concerns this clip in this epoch. */
   readonly key: Key;
+  /** The clip mixed in, and the share of the first; null: none. */
+  readonly mix: { readonly clip: ClipEntry; readonly weight: number } | null;
 }
 
 /** A data set so broken that going on would be pointless. */
@@ -29,6 +32,8 @@ export interface LoaderOptions {
   readonly workers: number;
   readonly cacheFolder: string | null;
   readonly maxBadShare: number;
+  /** Share of the samples that another clip is mixed into, 0..1. Default 0. */
+  readonly mixup?: number;
   /** Clips known to be unreadable: id -> reason. */
   readonly badClips: Readonly<Record<string, string>>;
   /** Called once for each newly found unreadable clip. */
@@ -83,6 +88,7 @@ export class ClipLoader {
       position: number;
       clip: ClipEntry;
       key: Key;
+      partner: ReturnType<typeof drawPartner>;
       answer: Promise<WorkerAnswer>;
     }[] = [];
     let position = cursor;
@@ -91,9 +97,14 @@ export class ClipLoader {
       position++;
       if (this.#bad.has(clip.id)) return;
       const key = fold(makeKey(seed), 'clip', epoch, clip.id);
-      const answer = this.#pool.run({ path: clip.path, key });
+      const partner = drawPartner(this.#options, key);
+      const answer = this.#pool.run({
+        path: clip.path,
+        key,
+        ...(partner && { partner: { path: partner.clip.path, weight: partner.weight } }),
+      });
       answer.catch(() => {});
-      pending.push({ position, clip, key, answer });
+      pending.push({ position, clip, key, partner, answer });
     };
     for (;;) {
       while (pending.length < samplesAhead && this.#bad.size < clips.length) request();
@@ -102,7 +113,12 @@ export class ClipLoader {
       const answer = await next.answer;
       if ('sample' in answer)
         yield {
-          sample: { ...answer.sample, clip: next.clip, key: next.key },
+          sample: {
+            ...answer.sample,
+            clip: next.clip,
+            key: next.key,
+            mix: answer.mixed ? next.partner : null,
+          },
           cursor: next.position,
         };
       else this.#reject(next.clip, answer);
@@ -123,7 +139,7 @@ export class ClipLoader {
       }
       const { clip, key, answer } = pending.shift()!;
       const done = await answer;
-      if ('sample' in done) yield { ...done.sample, clip, key };
+      if ('sample' in done) yield { ...done.sample, clip, key, mix: null };
       else this.#reject(clip, done);
     }
   }
@@ -150,6 +166,17 @@ export class ClipLoader {
       `data: expected at most ${Math.round(maxBadShare * 100)} % unreadable clips, got ${this.#bad.size} of ${clips.length}, the first ${id}: ${reason}. Try: repair or remove them, or raise data.maxBadShare`,
     );
   }
+}
+
+/** With probability `mixup`, a clip uniform over the data set and a weight of Beta(10, 10) [AudioMAE]. */
+function drawPartner(
+  { clips, mixup = 0 }: Pick<LoaderOptions, 'clips' | 'mixup'>,
+  key: Key,
+): LoadedSample['mix'] {
+  const uniform = uniformStream(fold(key, 'mixup'));
+  if (mixup === 0 || uniform() >= mixup) return null;
+  const clip = clips[Math.floor(uniform() * clips.length)]!;
+  return { clip, weight: drawBeta(10, 10, uniform) };
 }
 
 type Settle = { resolve: (answer: WorkerAnswer) => void; reject: (error: Error) => void };

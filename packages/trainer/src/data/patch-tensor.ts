@@ -4,18 +4,23 @@ import { type Modality, type ModelConfig, patchValues, tokenCount } from '@diffm
 import * as tf from '@tensorflow/tfjs-core';
 import type { Sample } from './sample.ts';
 
-/** `[batch, tokens, patchValues]` of one modality; every sample must have it. */
+/** `[batch, tokens, patchValues]` of one modality; every sample must have it, and of video the window asked for, 0 by default. */
 export function patchTensor(
   config: ModelConfig,
   modality: Modality,
   samples: readonly Sample[],
+  window: number = 0,
 ): tf.Tensor3D {
   const tokens = tokenCount(config, modality);
   const width = patchValues(config, modality);
   const values = new Float32Array(samples.length * tokens * width);
   samples.forEach((sample, i) => {
-    const patches = modality === 'audio' ? sample.audioPatches : sample.videoPatches;
-    values.set(patches!, i * tokens * width);
+    const own = tokens * width;
+    const patches =
+      modality === 'audio'
+        ? sample.audioPatches!
+        : sample.videoPatches!.subarray(window * own, (window + 1) * own);
+    values.set(patches, i * own);
   });
   return tf.tensor3d(values, [samples.length, tokens, width]);
 }

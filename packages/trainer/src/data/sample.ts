@@ -25,13 +25,22 @@ export interface SampleSpec {
   readonly augmentation: AugmentationConfig | null;
   readonly sharedWindow: boolean;
   readonly maxClipSeconds: number;
+  /** Windows of video to take, spread evenly from the clip's start to its end; for evaluation only. Default 1, at the start. */
+  readonly windows?: number;
+}
+
+/** The other clip of a mixup. */
+export interface MixPartner {
+  readonly clip: DecodedClip;
+  /** Share of the first clip, 0..1. */
+  readonly weight: number;
 }
 
 /** The patches of one clip; a modality the spec leaves out is null. */
 export interface Sample {
   /** `[tokens, patchValues]`, time-major. */
   readonly audioPatches: Float32Array | null;
-  /** `[tokens, patchValues]`, (t, h, w)-major. */
+  /** `[windows, tokens, patchValues]`, tokens (t, h, w)-major. */
   readonly videoPatches: Float32Array | null;
 }
 
@@ -51,36 +60,94 @@ export function decodeRequest(spec: SampleSpec): DecodeRequest {
   };
 }
 
-/** @param key Key of this clip in this epoch; unused when `spec.augmentation` is null. */
-export function makeSample(clip: DecodedClip, spec: SampleSpec, key: Key): Sample {
-  const start = spec.augmentation === null ? 0 : uniformStream(fold(key, 'window'))();
+/**
+ * @param key Key of this clip in this epoch; unused when `spec.augmentation` is null.
+ * @param partner A clip to mix in: waveforms before the log-mel [AudioMAE], normalised pixels with the same weight [CAV-MAE].
+ */
+export function makeSample(
+  clip: DecodedClip,
+  spec: SampleSpec,
+  key: Key,
+  partner: MixPartner | null = null,
+): Sample {
+  const { audio, video } = spec.preprocessor;
   return {
-    audioPatches: spec.preprocessor.audio === null ? null : audioOf(clip, spec, start, key),
-    videoPatches: spec.preprocessor.video === null ? null : videoOf(clip, spec, start, key),
+    audioPatches: audio === null ? null : audioOf(clip, spec, key, partner),
+    videoPatches: video === null ? null : mixedVideoOf(clip, spec, key, partner),
   };
+}
+
+/** Where a window lies in its clip, 0 (start) to 1 (end). */
+function drawStart(spec: SampleSpec, key: Key): number {
+  return spec.augmentation === null ? 0 : uniformStream(fold(key, 'window'))();
+}
+
+/** The key of a mixup's other clip. */
+function partnerKey(key: Key): Key {
+  return fold(key, 'partner');
 }
 
 /** Peak of the uniform spectrogram noise of AudioMAE's loader: 0.1 in normalised units. */
 const noisePeak = 0.1;
 
-function audioOf(clip: DecodedClip, spec: SampleSpec, start: number, key: Key): Float32Array {
+function audioOf(
+  clip: DecodedClip,
+  spec: SampleSpec,
+  key: Key,
+  partner: MixPartner | null,
+): Float32Array {
   const { sampleRate, mels, frames, mean, std } = spec.preprocessor.audio!;
   const { patch, stride } = spec.model.audio!;
   const { roll = false, gain = false, noise = false, specAugment = null } = spec.augmentation ?? {};
-  const seconds = clip.waveform.length / clip.sampleRate;
-  const first = spec.sharedWindow ? windowStart(spec, seconds, start) * clip.sampleRate : 0;
   const augmentation = {
     roll,
     gain,
     ...(noise ? { noise: { kind: 'uniform', peak: noisePeak } as const } : {}),
     ...(specAugment === null ? {} : { specAugment }),
   };
+  const other = partner === null ? null : waveformOf(partner.clip, spec, partnerKey(key));
+  const mixup = partner && other && { ...other, weight: partner.weight };
+  const own = waveformOf(clip, spec, key);
   return audioPatches(
-    clip.waveform.subarray(Math.floor(first)),
-    clip.sampleRate,
-    { sampleRate, mels, frames, patch, stride, mean, std, augmentation },
+    own.waveform,
+    own.sampleRate,
+    { sampleRate, mels, frames, patch, stride, mean, std, augmentation, ...(mixup && { mixup }) },
     uniformStream(fold(key, 'audio')),
   );
+}
+
+/** The sound of a clip, or of the video's window and what follows. */
+function waveformOf(
+  { waveform, sampleRate }: DecodedClip,
+  spec: SampleSpec,
+  key: Key,
+): Pick<DecodedClip, 'waveform' | 'sampleRate'> {
+  const seconds = waveform.length / sampleRate;
+  const start = spec.sharedWindow ? windowStart(spec, seconds, drawStart(spec, key)) : 0;
+  return { waveform: waveform.subarray(Math.floor(start * sampleRate)), sampleRate };
+}
+
+function mixedVideoOf(
+  clip: DecodedClip,
+  spec: SampleSpec,
+  key: Key,
+  partner: MixPartner | null,
+): Float32Array {
+  const windows = spec.windows ?? 1;
+  if (windows > 1) {
+    const all = Array.from({ length: windows }, (_, i) =>
+      videoOf(clip, spec, i / (windows - 1), key),
+    );
+    const joined = new Float32Array(windows * all[0]!.length);
+    all.forEach((patches, i) => joined.set(patches, i * patches.length));
+    return joined;
+  }
+  const own = videoOf(clip, spec, drawStart(spec, key), key);
+  if (partner === null) return own;
+  const keyOfOther = partnerKey(key);
+  const other = videoOf(partner.clip, spec, drawStart(spec, keyOfOther), keyOfOther);
+  const { weight } = partner;
+  return own.map((value, i) => weight * value + (1 - weight) * other[i]!);
 }
 
 function videoOf(clip: DecodedClip, spec: SampleSpec, start: number, key: Key): Float32Array {
