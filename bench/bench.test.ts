@@ -118,7 +118,9 @@ describe.skipIf(noAddon)(`the harness on diffmavil-cpu${skipNote}`, () => {
     expect(losses[1]).toBeLessThan(losses[0]!); // the same batch again
 
     const { kernels, stepMs } = await stepper.profile(1);
-    const products = kernels.filter(({ kernel }) => /^Dm(Linear|Mlp|Attention)/.test(kernel));
+    const products = kernels.filter(({ kernel }) =>
+      /^Dm(Linear|Mlp|Attention|InfoNce)/.test(kernel),
+    );
     const flops = products.reduce((sum, time) => sum + time.flops, 0);
     expect(flops).toBe(stepFlops(setup.config, 2, 0.8));
     expect(kernels.reduce((sum, { ms }) => sum + ms, 0)).toBeLessThan(stepMs);

@@ -98,6 +98,9 @@ export function kernelFlops(kernel: string, inputs: Inputs, attributes: Attribut
     case 'DmAttentionBranch':
     case 'DmAttentionBranchGrad':
       return timesForGrad(kernel, attentionFlops(shape, attributes));
+    case 'DmInfoNce':
+    case 'DmInfoNceGrad':
+      return timesForGrad(kernel, 2 * size('queries') * (shape('keys')[0] ?? 0));
     default:
       return 0;
   }

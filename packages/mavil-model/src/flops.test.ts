@@ -2,10 +2,12 @@
 // The integers come from an enumeration of the paper's Table 5 (docs/paper-map.md); 12 of 12 published ratios match.
 import { describe, expect, it } from 'vitest';
 
-import { defineModel } from './config.ts';
+import { defineModel, modalities, patchValues, targetValues, tokenCount } from './config.ts';
 import { countMacs, countMacsOverCurriculum, macRatios } from './flops.ts';
 import type { MacCounts } from './flops.ts';
+import { maskRatioOf, maskRatiosAt, visibleTokenCount } from './masking.ts';
 import { presetMasking, presets } from './presets.ts';
+import type { PresetName } from './presets.ts';
 
 const row = (macs: MacCounts): number[] => [
   macs.audioEncoder,
@@ -15,6 +17,9 @@ const row = (macs: MacCounts): number[] => [
   macs.fusion,
   macs.total,
 ];
+const familyWithoutClassTokens = (Object.keys(presets) as PresetName[]).filter(
+  (name) => !presets[name].encoder.classToken,
+);
 const mavil = countMacs(presets['paper-mavil'], 0.8);
 const { curriculum, epochs } = presetMasking['paper-r3'];
 const r3 = countMacsOverCurriculum(presets['paper-r3'], curriculum, epochs);
@@ -53,6 +58,36 @@ describe('countMacs, canonical', () => {
       row(macRatios(macs, mavil)).map((ratio) => Math.round(ratio * 100) / 100);
     expect(rounded(countMacs(presets['paper-r2'], 0.8))).toEqual([1, 1, 0.97, 0.53, 1, 0.81]);
     expect(rounded(r3)).toEqual([0.74, 1, 0.72, 0.54, 0.74, 0.68]);
+  });
+
+  it('counts MAViL with a cross decoder, as App. A has it', () => {
+    const { decoder } = presets['paper-mavil'];
+    const cross = defineModel({
+      ...presets['paper-mavil'],
+      decoder: { ...decoder, videoAttention: 'cross' },
+    });
+    const { videoDecoder, total } = macRatios(countMacs(cross, 0.8), mavil);
+    // By the formulas of the enumeration: .5215 and .8152.
+    expect([videoDecoder.toFixed(4), total.toFixed(4)]).toEqual(['0.5215', '0.8152']);
+  });
+
+  it.each(familyWithoutClassTokens)('differs from exact by what it says: %s', (name) => {
+    const config = presets[name];
+    const ratios = maskRatiosAt(presetMasking[name].curriculum, 0, presetMasking[name].epochs);
+    const exact = countMacs(config, ratios, { accounting: 'exact' });
+    const difference = modalities(config).map((m) => {
+      const all = tokenCount(config, m);
+      const visible = visibleTokenCount(config, m, maskRatioOf(ratios, m));
+      const views = config.loss.intraWeight > 0 ? 2 : 1;
+      const embedded = (config.masked.kind === 'diffused' ? visible : all) - views * visible;
+      const { width, videoAttention, context } = config.decoder;
+      const everyToken = context === 'fused' && !(m === 'video' && videoAttention === 'cross');
+      const head = everyToken ? visible * width * targetValues(config, m) : 0;
+      return embedded * patchValues(config, m) * config.encoder.width + head;
+    });
+    expect(countMacs(config, ratios).total - exact.total).toBe(
+      difference.reduce((sum, macs) => sum + macs, 0),
+    );
   });
 
   it('gives a missing modality no MACs', () => {

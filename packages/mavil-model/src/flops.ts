@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Multiply-accumulates of one forward pass, per clip [DiffMAViL Table 5, App. D]. Only matrix products count:
-// no normalisation, softmax, activation, bias or gather. FLOPs = 2 MACs; a training step is about 3 forwards.
-// Legend: n tokens, w width, r MLP ratio, k keys one query sees.
-import { patchValues, targetValues, tokenCount } from './config.ts';
-import type { Modality, ModelConfig } from './config.ts';
-import { biasHidden } from './cosine-window.ts';
-import { classTokens } from './encoder.ts';
-import { maskRatioOf, maskRatiosAt, visibleTokenCount } from './masking.ts';
+// no normalisation, softmax, activation, bias or gather. FLOPs = 2 MACs; a training step is in costs/training.ts.
+import type { ModelConfig } from './config.ts';
+import { canonicalCosts } from './costs/canonical.ts';
+import { tracePass } from './costs/pass.ts';
+import { maskRatiosAt } from './masking.ts';
 import type { MaskCurricula, MaskRatios } from './masking.ts';
 
 export interface MacCounts {
@@ -22,33 +20,35 @@ export interface MacOptions {
   /**
    * 'canonical' (default) reproduces Table 5: patches embedded once per clip (all of them with mask tokens, the
    * visible ones when diffused), no class token, the head of a self-attention decoder on every token.
-   * 'exact' counts what this code runs: patches embedded in every view, class tokens, heads on masked tokens only.
+   * 'exact' counts what this code runs: patches embedded in every view, class tokens, heads on masked tokens only, the position
+   * bias of cosine windows (once per batch, here of one clip).
    */
   readonly accounting?: 'canonical' | 'exact';
 }
 
-/** MACs of one clip's forward pass at a mask ratio in [0, 1). */
+/** MACs of one clip's forward pass at a mask ratio in [0, 1); contrast is left out. */
 export function countMacs(
   config: ModelConfig,
   ratios: MaskRatios,
   options: MacOptions = {},
 ): MacCounts {
-  const exact = options.accounting === 'exact';
-  const of = (m: Modality): Branch =>
-    config[m] === null ? none : branch(config, m, maskRatioOf(ratios, m), exact);
-  const [audio, video] = [of('audio'), of('video')];
-  const { depth, kind } = config.fusion;
-  const fusion =
-    kind === 'none'
-      ? 0
-      : depth *
-        selfBlock(audio.tokens + video.tokens, config.encoder.width, config.encoder.mlpRatio);
+  if (options.accounting === 'exact') {
+    const { products } = tracePass(config, ratios, 1);
+    return totalled({
+      audioEncoder: products.audioEncoder.forward,
+      audioDecoder: products.audioDecoder.forward,
+      videoEncoder: products.videoEncoder.forward,
+      videoDecoder: products.videoDecoder.forward,
+      fusion: products.fusion.forward,
+    });
+  }
+  const costs = canonicalCosts(config, ratios);
   return totalled({
-    audioEncoder: audio.encoder,
-    audioDecoder: audio.decoder,
-    videoEncoder: video.encoder,
-    videoDecoder: video.decoder,
-    fusion,
+    audioEncoder: costs.audioEncoder.macs,
+    audioDecoder: costs.audioDecoder.macs,
+    videoEncoder: costs.videoEncoder.macs,
+    videoDecoder: costs.videoDecoder.macs,
+    fusion: costs.fusion.macs,
   });
 }
 
@@ -78,77 +78,6 @@ export function macRatios(macs: MacCounts, base: MacCounts): MacCounts {
     fusion: macs.fusion / base.fusion,
     total: macs.total / base.total,
   };
-}
-
-interface Branch {
-  /** Tokens this modality brings into the fusion. */
-  readonly tokens: number;
-  readonly encoder: number;
-  readonly decoder: number;
-}
-
-const none: Branch = { tokens: 0, encoder: 0, decoder: 0 };
-
-function branch(config: ModelConfig, modality: Modality, ratio: number, exact: boolean): Branch {
-  const all = tokenCount(config, modality);
-  const visible = visibleTokenCount(config, modality, ratio);
-  const { width, depth, mlpRatio } = config.encoder;
-  const views = config.loss.intraWeight > 0 ? 2 : 1;
-  const tokens = visible + (exact ? classTokens(config) : 0);
-  const diffused = config.masked.kind === 'diffused';
-  const embedded = exact ? views * visible : diffused ? visible : all;
-  const encoder =
-    views * depth * selfBlock(tokens, width, mlpRatio) +
-    embedded * patchValues(config, modality) * width;
-  return { tokens, encoder, decoder: decoderMacs(config, modality, visible, exact) };
-}
-
-function decoderMacs(
-  config: ModelConfig,
-  modality: Modality,
-  visible: number,
-  exact: boolean,
-): number {
-  const all = tokenCount(config, modality);
-  const masked = all - visible;
-  const values = targetValues(config, modality);
-  const { width, depth, window, audioAttention, videoAttention } = config.decoder;
-  const { mlpRatio } = config.encoder;
-  const cross = modality === 'video' && videoAttention === 'cross';
-  const windowed = modality === 'audio' && audioAttention !== 'global';
-  const extra = exact ? decoderClassTokens(config) : { embedded: 0, mixed: 0 };
-  const mixed = all + extra.mixed;
-  const block = cross
-    ? crossBlock(masked, visible, width, mlpRatio)
-    : selfBlock(mixed, width, mlpRatio, windowed ? window[0] * window[1] : mixed) +
-      (exact && modality === 'audio' ? positionBias(config) : 0);
-  const embed = (visible + extra.embedded) * config.encoder.width * width;
-  const noised = config.masked.kind === 'diffused' ? masked * values * width : 0;
-  const head = (cross || exact ? masked : all) * width * values;
-  return depth * block + embed + noised + head;
-}
-
-/** Class tokens that a decoder mixes in, and those of them that it embeds first. */
-function decoderClassTokens(config: ModelConfig): { embedded: number; mixed: number } {
-  const { classToken } = config.decoder;
-  const embedded = classToken === 'encoder' ? classTokens(config) : 0;
-  return { embedded, mixed: classToken === 'learned' ? 1 : embedded };
-}
-
-/** The MLP behind the position bias of a cosine window, once for every pair of its tokens. */
-function positionBias({ decoder: { audioAttention, window, heads } }: ModelConfig): number {
-  if (audioAttention !== 'cosine-window') return 0;
-  return (window[0] * window[1]) ** 2 * biasHidden * (2 + heads);
-}
-
-/** Self-attention block: qkv and projection 4 n w^2, scores and their use 2 n k w, MLP 2 r n w^2. */
-function selfBlock(n: number, w: number, r: number, k: number = n): number {
-  return 4 * n * w * w + 2 * n * k * w + 2 * r * n * w * w;
-}
-
-/** Cross-attention block: q and projection 2 nq w^2, kv 2 nk w^2, scores and use 2 nq nk w, MLP on the queries. */
-function crossBlock(nq: number, nk: number, w: number, r: number): number {
-  return (2 * nq + 2 * nk) * w * w + 2 * nq * nk * w + 2 * r * nq * w * w;
 }
 
 function totalled(parts: Omit<MacCounts, 'total'>): MacCounts {

@@ -107,3 +107,6 @@ export type {
 } from './interop/to-hugging-face.ts';
 export { countMacs, countMacsOverCurriculum, macRatios } from './flops.ts';
 export type { MacCounts, MacOptions } from './flops.ts';
+export { trainingCosts, trainingCostsOverCurriculum } from './costs/training.ts';
+export type { TrainingCosts, TrainingOptions } from './costs/training.ts';
+export type { CostBackend } from './costs/ledger.ts';

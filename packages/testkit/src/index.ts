@@ -5,3 +5,4 @@ export { devices, type Device } from './devices.ts';
 export { finiteDifference, type FiniteDifferenceOptions } from './finite-difference.ts';
 export { readFixture, readJsonFixture, type Fixture, type FixtureTensor } from './fixture.ts';
 export { expectNoLeak } from './leak.ts';
+export { savedBytes } from './saved-bytes.ts';
