@@ -148,6 +148,11 @@ describe('convertForeign', () => {
         'encoder.width: expected a multiple of encoder.heads (3), got 16',
     ],
     [
+      'another activation',
+      () => named('hf-vit', ({ config }) => ({ config: { ...config, hidden_act: 'quick_gelu' } })),
+      'weights: expected "hidden_act": "gelu" in w.safetensors, taken for a Hugging Face ViT or ViT-MAE, got "quick_gelu"',
+    ],
+    [
       'positions that fit no spectrogram',
       () => named('timm-audiomae', () => ({ config: { num_mel_bins: 28 } })),
       'weights: expected positions on a grid of 7 frequencies ("num_mel_bins" 28, patch 4, stride 4) in w.safetensors, ' +

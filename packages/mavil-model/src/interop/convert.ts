@@ -60,6 +60,8 @@ export function convertForeign(file: ForeignFile, options: ConvertOptions = {}):
   const format = formats.find((each) => each.recognize(weights));
   if (format === undefined) throw unknown(weights);
   weights.recognizedAs(format.name);
+  const activation = weights.config['hidden_act'] ?? 'gelu';
+  if (activation !== 'gelu') weights.fail('"hidden_act": "gelu"', JSON.stringify(activation));
   const mapping = format.map(weights, options);
   const { mapped, ignored } = weights.finish();
   const where = `weights: ${file.source}`;

@@ -13,6 +13,13 @@ export function numberIn(weights: ForeignWeights, ...names: string[]): number | 
   return null;
 }
 
+/** Two numbers of the source's config.json, or null. */
+function pairIn(weights: ForeignWeights, name: string): [number, number] | null {
+  const value = weights.config[name];
+  if (!Array.isArray(value) || value.length !== 2) return null;
+  return value.every((n) => typeof n === 'number') ? (value as [number, number]) : null;
+}
+
 /** [channels, rows, columns] of timm's `pretrained_cfg.input_size`, or null. */
 export function timmInputSize(weights: ForeignWeights): readonly number[] | null {
   const settings = weights.config['pretrained_cfg'];
@@ -67,7 +74,8 @@ export function audioSize(
   stride: number,
 ): AudioSize {
   const timm = timmInputSize(weights);
-  const mels = numberIn(weights, 'num_mel_bins') ?? timm?.[2] ?? 128;
+  const [rows, columns] = pairIn(weights, 'image_size') ?? [timm?.[1], timm?.[2]];
+  const mels = numberIn(weights, 'num_mel_bins') ?? columns ?? 128;
   const along = (length: number): number => Math.floor((length - patch) / stride) + 1;
   const frequencies = along(mels);
   const times = tokens / frequencies;
@@ -78,7 +86,7 @@ export function audioSize(
     );
   }
   const least = (times - 1) * stride + patch;
-  const told = numberIn(weights, 'max_length', 'num_mel_frames') ?? timm?.[1] ?? null;
+  const told = numberIn(weights, 'max_length') ?? rows ?? null;
   const frames = told !== null && along(told) === times ? told : Math.ceil(least / patch) * patch;
   return { frames, mels, times, frequencies };
 }

@@ -77,6 +77,10 @@ function huggingFaceNames(weights: ForeignWeights, root: string): VitNames {
   };
 }
 
+function isMono(weights: ForeignWeights): boolean {
+  return modalityOf(weights.shapeOf(`${huggingFaceRoot(weights) ?? ''}${projection}`)) === 'audio';
+}
+
 /** Hugging Face's ViT and ViT-MAE; the head of a classifier reads the class token. */
 export const huggingFaceVit: Format = {
   name: 'a Hugging Face ViT or ViT-MAE',
@@ -114,7 +118,7 @@ export const huggingFaceAst: Format = {
   name: 'a Hugging Face AST',
   recognize: (weights) => {
     const root = huggingFaceRoot(weights);
-    return root !== null && weights.shapeOf(`${root}${projection}`)[1] === 1;
+    return root !== null && weights.has(`${root}embeddings.distillation_token`) && isMono(weights);
   },
   map(weights, options) {
     const root = huggingFaceRoot(weights) ?? '';

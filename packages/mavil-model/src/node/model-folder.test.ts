@@ -130,6 +130,16 @@ describe('a model folder', () => {
     );
   });
 
+  it("knows another project's folder", async () => {
+    const folder = await saved();
+    const configFile = join(folder, 'config.json');
+    await writeFile(configFile, '{"model_type":"vit_mae","architectures":["ViTMAEModel"]}');
+    expect(await refusal(folder)).toBe(
+      `${configFile}: expected the configuration of a diffmavil model, got one of another project. ` +
+        `Try: diffmavil convert --in ${folder}`,
+    );
+  });
+
   it('names weights that are missing, unknown or not floats', async () => {
     const folder = await saved();
     const weights = join(folder, 'model.safetensors');

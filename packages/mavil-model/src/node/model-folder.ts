@@ -138,7 +138,16 @@ async function readJson(file: string): Promise<unknown> {
   }
 }
 
+/** What the configurations of Hugging Face and timm begin with, and ours never has. */
+const foreignKeys = ['model_type', 'architectures', 'architecture'];
+
 function parseConfig(value: unknown, file: string): ModelConfig {
+  if (typeof value === 'object' && value !== null && foreignKeys.some((key) => key in value)) {
+    throw new CheckpointError(
+      `${file}: expected the configuration of a diffmavil model, got one of another project. ` +
+        `Try: diffmavil convert --in ${dirname(file)}`,
+    );
+  }
   try {
     return defineModel(value as PartialModelConfig);
   } catch (error) {
