@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is checked and timed: our op, the same in float64, and the PyTorch paths a user would write instead.
+
+Legend: B batch, T tokens, S context tokens, C width, H heads, R rows. Shapes are those of a ViT-B step (docs/cuda.md); `small` ones run on
+the emulator.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Callable
+
+import torch
+import torch.nn.functional as F
+
+EPSILON = 1e-6
+
+
+@dataclass
+class Case:
+    name: str
+    op: str
+    inputs: list  # tensors or None, in the op's order
+    outputs: list  # tensors the op writes
+    numbers: list
+    reference: Callable  # () -> float64 tensors, one for each output that is compared (None: not compared)
+    bound: float  # relative Frobenius error
+    flops: float = 0
+    bytes: float = 0
+    precision: str = 'float32'
+    peers: dict = field(default_factory=dict)  # name -> callable
+
+
+@dataclass
+class Source:
+    """Where random tensors come from and go to."""
+
+    generator: torch.Generator
+    place: str
+
+
+def _random(source, *shape, scale=1.0):
+    return (torch.randn(*shape, generator=source.generator) * scale).to(source.place)
+
+
+def _empty(source, *shape, dtype=torch.float32):
+    return torch.full(shape, float('nan'), dtype=dtype, device=source.place)
+
+
+def _size(*tensors):
+    return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+
+
+def layer_norm(g, rows, width):
+    x, w, b, dy = _random(g, rows, width), _random(g, width), _random(g, width), _random(g, rows, width)
+    y, mean, rstd = _empty(g, rows, width), _empty(g, rows), _empty(g, rows)
+    dx, dw, db = _empty(g, rows, width), _empty(g, width), _empty(g, width)
+
+    def forward():
+        return [F.layer_norm(x.double(), (width,), w.double(), b.double(), EPSILON), None, None]
+
+    def backward():
+        given = [t.double().requires_grad_() for t in (x, w, b)]
+        F.layer_norm(given[0], (width,), given[1], given[2], EPSILON).backward(dy.double())
+        return [t.grad for t in given]
+
+    leaves = [t.clone().requires_grad_() for t in (x, w, b)]
+    made = F.layer_norm(leaves[0], (width,), leaves[1], leaves[2], EPSILON)
+    exact = x.double()
+    mean64 = exact.mean(-1)
+    mean_in, rstd_in = mean64.float(), (exact.var(-1, unbiased=False) + EPSILON).rsqrt().float()
+    return [
+        Case(f'layer norm {rows} x {width}', 'DmLayerNorm', [x, w, b], [y, mean, rstd], [rows, width, EPSILON], forward, 1e-6,
+             bytes=_size(x, y), peers={'eager': lambda: F.layer_norm(x, (width,), w, b, EPSILON)}),
+        Case(f'layer norm gradient {rows} x {width}', 'DmLayerNormGrad', [dy, x, w, mean_in, rstd_in], [dx, dw, db], [rows, width], backward, 1e-5,
+             bytes=_size(dy, x, dx), peers={'eager': lambda: torch.autograd.grad(made, leaves, dy, retain_graph=True)}),
+    ]  # fmt: skip
+
+
+def gelu(g, count):
+    x, dy = _random(g, count), _random(g, count)
+    y, dx = _empty(g, count), _empty(g, count)
+
+    def backward():
+        given = x.double().requires_grad_()
+        F.gelu(given).backward(dy.double())
+        return [given.grad]
+
+    leaf = x.clone().requires_grad_()
+    made = F.gelu(leaf)
+    return [
+        Case(f'GELU {count}', 'DmGelu', [x], [y], [count], lambda: [F.gelu(x.double())], 1e-6, bytes=_size(x, y),
+             peers={'eager': lambda: F.gelu(x)}),
+        Case(f'GELU gradient {count}', 'DmGeluGrad', [dy, x], [dx], [count], backward, 1e-6, bytes=_size(x, dy, dx),
+             peers={'eager': lambda: torch.autograd.grad(made, leaf, dy, retain_graph=True)}),
+    ]  # fmt: skip
+
+
+def masked_patches(g, batch, tokens, masked, values):
+    patches, prediction = _random(g, batch, tokens, values), _random(g, batch, masked, values)
+    order = torch.stack([torch.randperm(tokens, generator=g.generator)[:masked] for _ in range(batch)]).int().to(g.place)
+    index = order.long()[:, :, None].expand(-1, -1, values)
+    noise = _random(g, batch, masked, values)
+    signal = torch.rand(batch, generator=g.generator).to(g.place)
+    scale = (1 - signal**2).sqrt()
+    keys = torch.randint(0, 2**31 - 1, (batch, 4), generator=g.generator, dtype=torch.int32).to(g.place)
+    mixed, loss, difference, gathered = (_empty(g, batch, masked, values), _empty(g, 1), _empty(g, batch, masked, values), _empty(g, batch, masked, values))
+    chosen = lambda x: x.gather(1, index)  # noqa: E731
+
+    def diffused():
+        return [signal.double()[:, None, None] * chosen(patches.double()) + scale.double()[:, None, None] * noise.double()]
+
+    def composed():
+        return signal[:, None, None] * chosen(patches) + scale[:, None, None] * torch.randn_like(noise)
+
+    def scored(dtype):
+        target = chosen(patches.to(dtype))
+        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + EPSILON).sqrt()
+        off = prediction.to(dtype) - target
+        return [off.square().mean().reshape(1), off]
+
+    shape = f'{batch} x {masked} of {tokens} x {values}'
+    sizes = [batch, tokens, masked, values]
+    return [
+        Case(f'gather {shape}', 'DmGatherTokens', [patches, order], [gathered], [0, batch, tokens, masked, values],
+             lambda: [chosen(patches.double())], 0.0, bytes=2 * _size(gathered), peers={'eager': lambda: chosen(patches)}),
+        Case(f'diffuse, noise given, {shape}', 'DmDiffuse', [patches, order, signal, scale, noise], [mixed], [*sizes, 0], diffused, 1e-6,
+             bytes=3 * _size(mixed)),
+        Case(f'diffuse, noise made, {shape}', 'DmDiffuse', [patches, order, signal, scale, keys], [_empty(g, batch, masked, values)], [*sizes, 1],
+             lambda: [None], 0.0, bytes=2 * _size(mixed), peers={'eager': composed}),
+        Case(f'masked patch loss {shape}', 'DmMaskedPatchLoss', [prediction, patches, order], [loss, difference], [*sizes, 1],
+             lambda: scored(torch.float64), 1e-5, bytes=3 * _size(difference), peers={'eager': lambda: scored(torch.float32)}),
+    ]  # fmt: skip
+
+
+def info_nce(g, batch, width):
+    queries, keys = _random(g, batch, width), _random(g, batch, width)
+    one, loss = torch.ones(1, device=g.place), _empty(g, 1)
+    d_queries, d_keys = _empty(g, batch, width), _empty(g, batch, width)
+
+    def scored(q, k):
+        return F.cross_entropy(F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).T / 0.1, torch.arange(batch, device=g.place))
+
+    def backward(dtype=torch.float64):
+        given = [t.to(dtype).requires_grad_() for t in (queries, keys)]
+        scored(*given).backward()
+        return [t.grad for t in given]
+
+    return [
+        Case(f'InfoNCE {batch} x {width}', 'DmInfoNce', [queries, keys], [loss], [batch, width, 0.1],
+             lambda: [scored(queries.double(), keys.double()).reshape(1)], 1e-5, peers={'eager': lambda: scored(queries, keys)}),
+        Case(f'InfoNCE gradient {batch} x {width}', 'DmInfoNceGrad', [one, queries, keys], [d_queries, d_keys], [batch, width, 0.1], backward, 1e-4,
+             peers={'eager, forward too': lambda: backward(torch.float32)}),
+    ]  # fmt: skip
+
+
+def adamw(g, shapes):
+    tensors = [[_random(g, *shape, scale=0.02) for _ in range(3)] + [_random(g, *shape, scale=1e-4).square()] for shape in shapes]
+    one = torch.ones(1, device=g.place)
+    inputs = [t for parameter, gradient, first, second in tensors for t in (parameter, gradient, first, second)] + [one]
+    outputs = [_empty(g, *shape) for shape in shapes for _ in range(3)]
+    rate, decay, step = 4e-4, 1e-2, 10
+    numbers = [len(shapes), 0.9, 0.95, 1e-8, step] + [n for shape in shapes for n in (math.prod(shape), rate, decay)]
+
+    def reference():
+        results = []
+        for p, gradient, first, second in [[t.double() for t in group] for group in tensors]:
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.95 * second + 0.05 * gradient**2
+            corrected = (second / (1 - 0.95**step)).sqrt() + 1e-8
+            results += [p * (1 - rate * decay) - rate * first / (1 - 0.9**step) / corrected, first, second]
+        return results
+
+    peers = {}
+    if g.place != 'cpu':
+        leaves = [torch.nn.Parameter(p.clone()) for p, *_ in tensors]
+        for leaf, (_, gradient, *_) in zip(leaves, tensors):
+            leaf.grad = gradient
+        fused = torch.optim.AdamW(leaves, lr=rate, betas=(0.9, 0.95), weight_decay=decay, fused=True)
+        peers['fused'] = fused.step
+    norm = _empty(g, 1)
+    gradients = [gradient for _, gradient, *_ in tensors]
+    values = sum(math.prod(shape) for shape in shapes)
+    return [
+        Case(f'AdamW, {values} values', 'DmAdamwUpdate', inputs, outputs, numbers, reference, 1e-5, bytes=28 * values, peers=peers),
+        Case(f'global norm, {values} values', 'DmGlobalNorm', gradients, [norm], [math.prod(shape) for shape in shapes],
+             lambda: [torch.stack([t.double().square().sum() for t in gradients]).sum().sqrt().reshape(1)], 1e-5, bytes=4 * values,
+             peers={'foreach': lambda: torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))}),
+    ]  # fmt: skip
+
+
+class Attention(torch.nn.Module):
+    """x + proj(attention(norm(x), context)), as a PyTorch user writes it."""
+
+    def __init__(self, width, heads, cross):
+        super().__init__()
+        self.heads, self.cross = heads, cross
+        self.norm = torch.nn.LayerNorm(width, eps=EPSILON)
+        self.q = torch.nn.Linear(width, width if cross else 3 * width)
+        if cross:
+            self.kv = torch.nn.Linear(width, 2 * width)
+        self.proj = torch.nn.Linear(width, width)
+
+    def forward(self, x, context=None):
+        own = self.q(self.norm(x))
+        parts = [own, *self.kv(context).chunk(2, -1)] if self.cross else own.chunk(3, -1)
+        q, k, v = [p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in parts]
+        return x + self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Mlp(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width, eps=EPSILON)
+        self.fc1, self.fc2 = torch.nn.Linear(width, 4 * width), torch.nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        return x + self.fc2(F.gelu(self.fc1(self.norm(x))))
+
+
+def _branch_case(name, op, module, x, context, inputs, saved, numbers, gradient, precision, flops, bound):
+    """Forward and backward cases of a large op. gradient(saved tensors) -> (op inputs, op outputs, gradients in that order)."""
+    given = [x] if context is None else [x, context]
+    y = torch.full_like(x, float('nan'))
+    dy = torch.randn_like(x)
+
+    def run(dtype):
+        double = module if dtype == torch.float32 else _as_double(module)
+        leaves = [t.to(dtype).requires_grad_() for t in given]
+        out = double(*leaves)
+        wanted = [leaves[0], *double.parameters(), *leaves[1:]]
+        return out, wanted
+
+    def forward_reference():
+        return [run(torch.float64)[0].detach()] + [None] * len(saved)
+
+    def backward_reference():
+        out, wanted = run(torch.float64)
+        grads = torch.autograd.grad(out, wanted, dy.double())
+        names = ['x', *[n for n, _ in module.named_parameters()], *(['context'] if context is not None else [])]
+        by_name = dict(zip(names, grads))
+        return [by_name[n] for n in gradient.order]
+
+    compiled = torch.compile(module, dynamic=False) if x.is_cuda else None
+
+    def peer(callable_module):
+        def step():
+            leaves = [t.detach().requires_grad_() for t in given]
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == 'bfloat16'):
+                out = callable_module(*leaves)
+            out.backward(dy)
+
+        return step
+
+    peers = {'eager, forward and backward': peer(module)}
+    if compiled is not None:
+        peers['compiled, forward and backward'] = peer(compiled)
+    outs = gradient.outputs()
+    return [
+        Case(name, op, inputs, [y, *saved], numbers, forward_reference, bound, flops=flops, precision=precision),
+        Case(f'{name} gradient', f'{op}Grad', gradient.inputs(dy), outs, numbers, backward_reference, bound, flops=2 * flops,
+             precision=precision, peers=peers),
+    ]  # fmt: skip
+
+
+def _as_double(module):
+    copy = type(module).__new__(type(module))
+    torch.nn.Module.__init__(copy)
+    copy.__dict__.update({k: v for k, v in module.__dict__.items() if not k.startswith('_')})
+    for name, child in module.named_children():
+        twin = torch.nn.LayerNorm(child.normalized_shape, eps=EPSILON) if isinstance(child, torch.nn.LayerNorm) else torch.nn.Linear(child.in_features, child.out_features)
+        twin.load_state_dict(child.state_dict())
+        setattr(copy, name, twin.to(next(child.parameters()).device).double())
+    return copy
+
+
+@dataclass
+class _Gradient:
+    inputs: Callable
+    outputs: Callable
+    order: list
+
+
+def attention_branch(g, batch, tokens, context_tokens, width, heads, precision):
+    cross = context_tokens > 0
+    module = Attention(width, heads, cross).to(g.place)
+    for p in module.parameters():
+        p.data = _random(g, *p.shape, scale=0.05) + (1 if p.dim() == 1 and p is module.norm.weight else 0)
+    x = _random(g, batch, tokens, width)
+    context = _random(g, batch, context_tokens, width) if cross else None
+    keys = context_tokens if cross else tokens
+    stored = torch.bfloat16 if precision == 'bfloat16' else torch.float32
+    rows = batch * tokens
+    mean, rstd, attended = _empty(g, rows), _empty(g, rows), _empty(g, rows, width, dtype=stored)
+    sums = _empty(g, batch * heads * tokens)
+    projected = _empty(g, rows, width * (1 if cross else 3), dtype=stored)
+    extra = [_empty(g, batch * context_tokens, 2 * width, dtype=stored)] if cross else []
+    saved = [mean, rstd, attended, sums, projected, *extra]
+    m = module
+    kv = [m.kv.weight.data, m.kv.bias.data] if cross else [None, None]
+    inputs = [x, m.norm.weight.data, m.norm.bias.data, m.q.weight.data, m.q.bias.data, m.proj.weight.data, m.proj.bias.data, context, *kv, None, None]
+    numbers = [batch, tokens, context_tokens, width, heads, EPSILON, int(precision == 'bfloat16'), 0, int(cross), 0, 0, 0, 0, 0, 0, 0]
+    fresh = lambda p: torch.full_like(p, float('nan'))  # noqa: E731
+    gradient = _Gradient(
+        lambda dy: [dy, x, m.norm.weight.data, m.norm.bias.data, m.q.weight.data, m.proj.weight.data, context, kv[0], None, None, *saved],
+        lambda: [fresh(x), *[fresh(p.data) for p in (m.norm.weight, m.norm.bias, m.q.weight, m.q.bias, m.proj.weight, m.proj.bias)],
+                 *([fresh(m.kv.weight.data), fresh(m.kv.bias.data), fresh(context)] if cross else [])],
+        ['x', 'norm.weight', 'norm.bias', 'q.weight', 'q.bias', 'proj.weight', 'proj.bias', *(['kv.weight', 'kv.bias', 'context'] if cross else [])],
+    )  # fmt: skip
+    products = rows * width * width * (2 if cross else 4) + (2 * batch * context_tokens * width * width if cross else 0)
+    flops = 2 * (products + 2 * batch * tokens * keys * width)
+    name = f'attention branch {batch} x {tokens}{f" to {context_tokens}" if cross else ""} x {width}, {heads} heads, {precision}'
+    return _branch_case(name, 'DmAttentionBranch', module, x, context, inputs, saved, numbers, gradient, precision, flops,
+                        2e-2 if precision == 'bfloat16' else 1e-5)  # fmt: skip
+
+
+def mlp_branch(g, batch, tokens, width, precision):
+    module = Mlp(width).to(g.place)
+    for p in module.parameters():
+        p.data = _random(g, *p.shape, scale=0.05) + (1 if p is module.norm.weight else 0)
+    x = _random(g, batch, tokens, width)
+    rows, stored = batch * tokens, torch.bfloat16 if precision == 'bfloat16' else torch.float32
+    saved = [_empty(g, rows), _empty(g, rows), _empty(g, rows, 4 * width, dtype=stored)]
+    m = module
+    inputs = [x, m.norm.weight.data, m.norm.bias.data, m.fc1.weight.data, m.fc1.bias.data, m.fc2.weight.data, m.fc2.bias.data, None]
+    numbers = [batch, tokens, width, 4 * width, EPSILON, int(precision == 'bfloat16'), 0]
+    fresh = lambda p: torch.full_like(p, float('nan'))  # noqa: E731
+    gradient = _Gradient(
+        lambda dy: [dy, x, m.norm.weight.data, m.norm.bias.data, m.fc1.weight.data, m.fc2.weight.data, None, *saved],
+        lambda: [fresh(x), *[fresh(p.data) for p in (m.norm.weight, m.norm.bias, m.fc1.weight, m.fc1.bias, m.fc2.weight, m.fc2.bias)]],
+        ['x', 'norm.weight', 'norm.bias', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias'],
+    )  # fmt: skip
+    return _branch_case(f'MLP branch {batch} x {tokens} x {width}, {precision}', 'DmMlpBranch', module, x, None, inputs, saved, numbers, gradient,
+                        precision, 2 * 8 * rows * width * width, 2e-2 if precision == 'bfloat16' else 1e-5)  # fmt: skip
+
+
+def all_cases(place, small):
+    """Small sizes check every op in seconds on the emulator; the others are a ViT-B step of 32 clips at mask ratio 0.8."""
+    g = Source(torch.Generator().manual_seed(1), place)
+    for precision in ('float32', 'bfloat16'):
+        for shape in [(1, 17, 0, 64, 1), (2, 5, 19, 64, 2)] if small else [(64, 314, 0, 768, 12), (64, 102, 0, 768, 12), (32, 1255, 313, 512, 16)]:
+            yield from attention_branch(g, *shape, precision)
+        yield from mlp_branch(g, *((2, 9, 32) if small else (64, 314, 768)), precision)
+    for shape in [(7, 51)] if small else [(20096, 768), (40160, 512)]:
+        yield from layer_norm(g, *shape)
+    yield from gelu(g, 1001 if small else 20096 * 3072)
+    yield from masked_patches(g, *((2, 16, 11, 48) if small else (32, 1568, 1255, 1536)))
+    yield from info_nce(g, *((5, 24) if small else (64, 768)))
+    yield from adamw(g, [(33, 7), (5,)] if small else [(768, 3072), (3072, 768), (2304, 768), (768,)] * 24)
