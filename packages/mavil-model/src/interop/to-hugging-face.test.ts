@@ -6,7 +6,9 @@ import { defineModel } from '../config.ts';
 import type { ModelConfig, PartialModelConfig } from '../config.ts';
 import { parameterShapes } from '../parameters.ts';
 import { positionTable } from '../positions.ts';
+import { readForeignFile } from '../node/foreign-file.ts';
 import { presets } from '../presets.ts';
+import { convertForeign } from './convert.ts';
 import { toHuggingFace } from './to-hugging-face.ts';
 import type { HostTensor } from './to-hugging-face.ts';
 
@@ -133,6 +135,70 @@ describe('toHuggingFace, hf-videomae', () => {
     expect(() => toHuggingFace(fixed, countedWeights(fixed), { format: 'hf-videomae' })).toThrow(
       "toHuggingFace: hf-videomae: expected VideoMAE's positions, got others",
     );
+  });
+});
+
+const fixture = (name: string): string =>
+  new URL(`../../../../conformance/golden/fixtures/interop/${name}`, import.meta.url).pathname;
+
+describe('toHuggingFace and convertForeign', () => {
+  it('give a VideoMAE back, every tensor of its encoder to the last bit', async () => {
+    const file = await readForeignFile(fixture('hf-videomae'));
+    const { config, weights } = convertForeign(file);
+    const made = toHuggingFace(config, weights, { format: 'hf-videomae' });
+    const encoder = Object.entries(file.tensors).filter(([name]) => name.startsWith('videomae.'));
+    expect(Object.keys(made.tensors).toSorted()).toEqual(encoder.map(([name]) => name).toSorted());
+    for (const [name, { shape, data }] of encoder) {
+      expect(made.tensors[name]).toEqual({ shape, data });
+    }
+    const sizes = ['hidden_size', 'num_attention_heads', 'num_hidden_layers', 'layer_norm_eps'];
+    const grid = ['image_size', 'patch_size', 'num_frames', 'tubelet_size', 'use_mean_pooling'];
+    for (const key of [...sizes, ...grid]) expect(made.config[key]).toBe(file.config![key]);
+  });
+
+  it('give a ViT-MAE back, as a model of one frame; the class token has its position in it', async () => {
+    const file = await readForeignFile(fixture('hf-vitmae'));
+    const { config, weights } = convertForeign(file);
+    const made = toHuggingFace(config, weights, { format: 'hf-vitmae' });
+    const table = 'vit.embeddings.position_embeddings';
+    for (const [name, { shape, data }] of Object.entries(file.tensors)) {
+      if (!name.startsWith('vit.') || name === 'vit.embeddings.cls_token') continue;
+      const tensor = made.tensors[name]!;
+      expect(tensor.shape).toEqual(shape);
+      const from = name === table ? 16 : 0;
+      expect(tensor.data.slice(from)).toEqual(data.slice(from));
+    }
+    const sum = (tensors: typeof made.tensors): number[] =>
+      Array.from(tensors['vit.embeddings.cls_token']!.data, (x, i) =>
+        Math.fround(x + tensors[table]!.data[i]!),
+      );
+    expect(sum(made.tensors)).toEqual(sum(file.tensors as typeof made.tensors));
+  });
+
+  it('give a model of sound back, its fixed positions as a table', () => {
+    const config = tiny({
+      encoder: { ...encoder, classToken: true, normEpsilon: 1e-5 },
+      video: null,
+    });
+    const weights = countedWeights(config);
+    const made = toHuggingFace(config, weights, { format: 'hf-vitmae' });
+    const tensors = Object.entries(made.tensors).map(([name, tensor]) => [
+      name,
+      { dtype: 'F32', ...tensor },
+    ]);
+    const back = convertForeign({
+      source: 'made',
+      tensors: Object.fromEntries(tensors),
+      config: made.config,
+    });
+    expect(back.config.audio).toEqual(config.audio);
+    expect(back.config.encoder).toEqual({ ...config.encoder, positions: 'learned' });
+    const { 'audio_encoder.positions': table, ...rest } = back.weights;
+    expect(table!.data).toEqual(positionTable(config, 'audio', 24));
+    for (const [name, { shape, data }] of Object.entries(rest)) {
+      if (!name.startsWith('audio_encoder.')) continue;
+      expect({ name, shape, data }).toEqual({ name, ...weights[name] });
+    }
   });
 });
 

@@ -5,7 +5,7 @@
 import { CheckpointError, ConfigError } from '@diffmavil/core';
 
 import { audioOf, patchValues, tokenCount, videoOf } from '../config.ts';
-import type { Modality, ModelConfig } from '../config.ts';
+import type { AudioConfig, Modality, ModelConfig } from '../config.ts';
 import { positionTable } from '../positions.ts';
 
 export type HuggingFaceFormat = 'hf-vitmae' | 'hf-videomae';
@@ -101,6 +101,7 @@ function vitMae(config: ModelConfig, weights: Weights, modality: Modality): Hugg
       image_size: size,
       patch_size: patch,
       num_channels: channels,
+      ...(audio && spectrogramSize(audio)),
       // All is seen. Not 0, which JSON cannot tell from a whole number and `transformers` then refuses; 1 - 1e-20 is 1.
       mask_ratio: 1e-20,
     },
@@ -123,6 +124,11 @@ function vitMae(config: ModelConfig, weights: Weights, modality: Modality): Hugg
       ...affine(weights, `${stackOf(config, modality)}.norm`, 'vit.layernorm'),
     },
   };
+}
+
+/** Of no use to ViT-MAE, but to those who read the file back: AST's names for what a spectrogram is. */
+function spectrogramSize({ frames, mels, patch }: AudioConfig): Record<string, number> {
+  return { max_length: frames, num_mel_bins: mels, time_stride: patch, frequency_stride: patch };
 }
 
 function videoMae(config: ModelConfig, weights: Weights): HuggingFaceModel {

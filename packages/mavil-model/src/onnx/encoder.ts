@@ -48,16 +48,14 @@ export function pooled(g: GraphBuilder, config: ModelConfig, modality: Modality,
   return meanTokens(g, at, count === 0 ? x : sliceTokens(g, at, x, count, allTokens));
 }
 
-/** What a classifier's head reads of the encoder's tokens before the final LayerNorm: [batch, width]. */
+/** What a classifier's head reads of a modality's tokens, by `classifier.pooling`: [batch, width]. */
 export function pooledForHead(
   g: GraphBuilder,
   config: ModelConfig,
   modality: Modality,
-  tokens: Value,
+  x: Value,
 ): Value {
-  const { pooling, finalNorm } = config.classifier;
-  const x = finalNorm ? encoderNorm(g, config, modality, tokens) : tokens;
-  if (pooling === 'tokens') return pooled(g, config, modality, x);
+  if (config.classifier.pooling === 'tokens') return pooled(g, config, modality, x);
   const at = `${modality}_pool`;
   return meanTokens(g, at, sliceTokens(g, at, x, 0, classTokens(config)));
 }

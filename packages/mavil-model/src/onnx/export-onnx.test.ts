@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exported graphs run by ONNX Runtime (onnxruntime-web, which is WebAssembly in Node too), beside our own forward pass.
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { disposeTree, fold, layerNorm, linear, makeKey, normals } from '@diffmavil/core';
+import { disposeTree, fold, makeKey, normals } from '@diffmavil/core';
 import { devices } from '@diffmavil/testkit';
 import { InferenceSession, Tensor } from 'onnxruntime-web';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { classifierForward } from '../classifier.ts';
+import { audioVideoClassifierForward, classifierForward } from '../classifier.ts';
 import { defineModel, modalities, patchValues, tokenCount } from '../config.ts';
 import type { Modality, ModelConfig, PartialModelConfig } from '../config.ts';
 import { encode, meanPool } from '../encoder.ts';
-import { fuse, unimodalTokens } from '../fusion.ts';
+import { unimodalTokens } from '../fusion.ts';
 import { initializeHead, initializeParameters } from '../parameters.ts';
 import type { Parameters } from '../parameters.ts';
 import { defaultPreprocessor } from '../preprocessor.ts';
@@ -84,27 +84,6 @@ const embed = ({ config, parameters }: OnnxModel, m: Modality, patches: tf.Tenso
     const tokens = { [m]: encode(config, parameters, m, patches) };
     return meanPool(config, unimodalTokens(config, parameters, tokens)[m]!);
   });
-
-/** The head over the means of both modalities' fused tokens. */
-function logitsOfBoth(
-  { config, parameters }: OnnxModel,
-  patches: Record<Modality, tf.Tensor>,
-): tf.Tensor {
-  return tf.tidy(() => {
-    const encoded = {
-      audio: encode(config, parameters, 'audio', patches.audio),
-      video: encode(config, parameters, 'video', patches.video),
-    };
-    const fused = fuse(config, parameters, encoded);
-    const means = [meanPool(config, fused.audio!), meanPool(config, fused.video!)];
-    const norm = {
-      weight: parameters['av_head.norm.weight']!,
-      bias: parameters['av_head.norm.bias']!,
-    };
-    const normed = layerNorm(tf.concat(means, 1), norm);
-    return linear(normed, parameters['av_head.linear.weight']!, parameters['av_head.linear.bias']!);
-  });
-}
 
 /** metadata_props (field 14: key 1, value 2) of a ModelProto. */
 function metadataOf(bytes: Uint8Array): Record<string, string> {
@@ -180,6 +159,10 @@ describe('exportOnnx', () => {
     ['joint', tiny({ encoder: { ...encoder, classToken: true } })],
     ['bottleneck', tiny({ fusion: { kind: 'bottleneck', depth: 2, bottlenecks: 3 } })],
     ['modality-norms', tiny({ fusion: { kind: 'modality-norms', depth: 1 } })],
+    [
+      'joint, class tokens pooled',
+      tiny({ encoder: { ...encoder, classToken: true }, classifier: { pooling: 'class-tokens' } }),
+    ],
   ])('gives both embeddings and the logits of sound and pictures, fusion %s', async (_, config) => {
     const model = randomModel(config, ['both']);
     const { bytes, modality, outputs } = await exportOnnx(model, { head: true });
@@ -190,7 +173,8 @@ describe('exportOnnx', () => {
     const made = await runOnnx(bytes, { audio_patches: audio, video_patches: video });
     expect(relative(made['audio_embedding']!, embed(model, 'audio', audio))).toBeLessThan(1e-5);
     expect(relative(made['video_embedding']!, embed(model, 'video', video))).toBeLessThan(1e-5);
-    expect(relative(made['logits']!, logitsOfBoth(model, { audio, video }))).toBeLessThan(1e-5);
+    const ours = audioVideoClassifierForward(config, model.parameters, { audio, video });
+    expect(relative(made['logits']!, ours)).toBeLessThan(1e-5);
   });
 
   it('says what a file is in its metadata', async () => {

@@ -94,7 +94,9 @@ function oneGraph(g: GraphBuilder, config: ModelConfig, m: Modality, head: Head 
   const encoded = encoderNorm(g, config, m, tokens);
   const embedding = pooled(g, config, m, unimodal(g, config, m, encoded));
   g.output('embedding', embedding, ['batch', config.encoder.width]);
-  if (head !== null) addHead(g, config, head, pooledForHead(g, config, m, tokens));
+  if (head === null) return;
+  const read = config.classifier.finalNorm ? encoded : tokens;
+  addHead(g, config, head, pooledForHead(g, config, m, read));
 }
 
 function bothGraph(g: GraphBuilder, config: ModelConfig, head: Head | null): void {
@@ -108,7 +110,7 @@ function bothGraph(g: GraphBuilder, config: ModelConfig, head: Head | null): voi
   const encoded = { audio: encode('audio'), video: encode('video') };
   if (head === null) return;
   const fused = fuse(g, config, encoded);
-  const means = (['audio', 'video'] as const).map((m) => pooled(g, config, m, fused[m]));
+  const means = (['audio', 'video'] as const).map((m) => pooledForHead(g, config, m, fused[m]));
   addHead(g, config, head, g.node('av_pool', 'Concat', means, { axis: 1 }));
 }
 
