@@ -6,6 +6,7 @@
 
 // Sorted, one stem a line.
 #define DM_CUDA_FAMILIES(X) \
+  X(attention) \
   X(layer_norm)
 
 namespace dm::cuda {
