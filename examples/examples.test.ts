@@ -66,4 +66,18 @@ describe('examples', () => {
     // Six steps do not make a painter; NaN and numbers without measure would be a fault.
     for (const error of errors) expect(error).toBeLessThan(20);
   }, 240_000);
+
+  it('frequency-bands trains two models and scores both on the same clips', async () => {
+    const few = join(work, 'few');
+    await run('packages/trainer/bin/diffmavil.js', ['demo-data', '--out', few, '--clips', '12']);
+    const [heading, ...rows] = (
+      await example('frequency-bands', few, join(work, 'bands'), '1', '2')
+    )
+      .split('\n')
+      .map((line) => line.trim());
+    expect(heading).toMatch(/^\d+ held-out clips; /);
+    // Sound by pitch and by detail, video by detail; of each, two models in one step and one of them sampled.
+    expect(rows).toHaveLength(9);
+    for (const row of rows) expect(row).toMatch(/ error( +\d+\.\d\d){8} {2}power( +\d+\.\d\d){8}$/);
+  }, 240_000);
 });

@@ -28,6 +28,7 @@ export {
   evaluateClassifier,
 } from './evaluate.ts';
 export type { TrainState } from './checkpoint.ts';
+export { type BackendName, useBackend } from './cli/backend.ts';
 export { type FinetuneOptions, finetune } from './finetune.ts';
 export { type LogRecord, readRecords } from './json-lines.ts';
 export {
