@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The harness, not the figures: everything runs on the preset `tiny` and on small ops, and nothing is timed for long.
-import { presets } from '@diffmavil/model';
+import { countMacs, defineModel, presets } from '@diffmavil/model';
 import { findAddon } from '@diffmavil/native';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useBackend } from './backends.ts';
 import { floorMs } from './ceilings.ts';
+import { benchCurriculum, curriculumTable, quarterModel } from './curriculum.ts';
 import { kernelFlops } from './kernel-profile.ts';
 import { slope } from './memory.ts';
 import { benchOps, opsTable } from './ops.ts';
@@ -126,6 +127,47 @@ describe.skipIf(noAddon)(`the harness on diffmavil-cpu${skipNote}`, () => {
     expect(kernels.reduce((sum, { ms }) => sum + ms, 0)).toBeLessThan(stepMs);
     stepper.dispose();
     expect(Object.hasOwn(tf.engine(), 'runKernel')).toBe(false); // no wrapper is left behind
+  });
+
+  it('trains the rows of the paper on the same clips, with the batches of each', async () => {
+    await useBackend('diffmavil-cpu', 2);
+    const before = tf.memory().numTensors;
+    const results = await benchCurriculum({
+      model: presets.tiny,
+      epochs: 2,
+      clipsPerEpoch: 4,
+      batch: 2,
+      rounds: 1,
+      log: () => {},
+    });
+    expect(tf.memory().numTensors).toBe(before);
+    expect(results.map(({ row, clips }) => [row, clips])).toEqual([
+      ['paper-r1', 8],
+      ['paper-r2', 8],
+      ['paper-r3', 8],
+      ['paper-r4', 8],
+    ]);
+    // R4: one step of 4 clips at ratio 0.9, two of 2 at 0.8.
+    expect(results.map(({ steps }) => steps)).toEqual([4, 4, 4, 3]);
+    const [r1, r2, r3, r4] = results.map(({ flopsRatio }) => flopsRatio);
+    expect(r1).toBe(1);
+    expect(r2).toBeLessThan(1);
+    expect(r3).toBeLessThan(r2!);
+    expect(Math.abs(r4! / r3! - 1)).toBeLessThan(1e-3); // but for contrast over more clips
+    const table = curriculumTable(results).split('\n');
+    expect(table).toHaveLength(6);
+    expect(table[5]).toMatch(/^\| R4 +\| +3 \|.* 0\.82 \|.* 0\.68 \|$/);
+  });
+
+  it('has the costs of the paper in the model of the curriculum', () => {
+    const macs = (videoAttention: 'self' | 'cross', ratio: number): number => {
+      const decoder = { ...quarterModel.decoder, videoAttention };
+      return countMacs(defineModel({ ...quarterModel, decoder }), ratio).total;
+    };
+    const base = macs('self', 0.8);
+    // Table 5's R2 over R1 is .814, R3 .682: close, as tokens and widths shrink alike.
+    expect(macs('cross', 0.8) / base).toBeCloseTo(0.81, 1);
+    expect(macs('cross', 0.85) / base).toBeCloseTo(0.68, 1);
   });
 
   it('times ops', async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run bench -- ops | train-step | memory | all [options]`: see bench/README.md. Tables go to standard output, progress to the error
+// `npm run bench -- ops | train-step | memory | curriculum | all [options]`: see bench/README.md. Tables go to standard output, progress to the error
 // stream, figures to bench/results.
 import type { Precision } from '@diffmavil/core';
 import { presets } from '@diffmavil/model';
@@ -7,9 +7,10 @@ import type { PresetName } from '@diffmavil/model';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BenchError } from './bench-error.ts';
-import { backendNames } from './backends.ts';
+import { backendNames, useBackend } from './backends.ts';
 import { measureCeilings } from './ceilings.ts';
 import type { Ceilings } from './ceilings.ts';
+import { benchCurriculum, curriculumTable, quarterModel } from './curriculum.ts';
 import { provenance, root } from './machine.ts';
 import { benchMemory, memorySummary } from './memory.ts';
 import { benchOps, opsTable } from './ops.ts';
@@ -19,7 +20,7 @@ import { trainStepTables } from './train-step-report.ts';
 import { benchTrainStep } from './train-step.ts';
 import type { Side } from './train-step.ts';
 
-const kinds = ['ops', 'train-step', 'memory', 'all'] as const;
+const kinds = ['ops', 'train-step', 'memory', 'curriculum', 'all'] as const;
 const sides = ['diffmavil-cpu', 'wasm', 'PyTorch eager', 'PyTorch compile'] as const;
 /** As typed: `eager` for `PyTorch eager`. */
 const sideNames: Record<string, Side> = Object.fromEntries(
@@ -55,12 +56,13 @@ try {
   if (!(kinds as readonly string[]).includes(kind)) {
     throw new BenchError(`bench: expected ${kinds.join(' or ')}, got '${kind}'`);
   }
-  const ceilings = kind === 'memory' ? null : measureCeilings(threads);
+  const ceilings = kind === 'memory' || kind === 'curriculum' ? null : measureCeilings(threads);
   if (ceilings !== null) log(describeCeilings(ceilings));
   const wanted = (name: string): boolean => kind === name || kind === 'all';
   if (wanted('ops')) await ops(ceilings);
   if (wanted('train-step')) await trainStep(ceilings);
   if (wanted('memory')) await memory();
+  if (wanted('curriculum')) await curriculum();
 } catch (error) {
   if (!(error instanceof Error && 'kind' in error)) throw error;
   log(error.message);
@@ -124,6 +126,18 @@ async function memory(): Promise<void> {
     log,
   });
   finish('memory', { ...head, result }, memorySummary(result));
+}
+
+async function curriculum(): Promise<void> {
+  const head = await provenance(threads, null, { allowBusy: values['allow-busy'] });
+  const [backend = 'diffmavil-cpu'] = list('backends', values.backends, backendNames);
+  await useBackend(backend, threads);
+  const sizes = quick
+    ? { model: presets.tiny, epochs: 3, clipsPerEpoch: 4, batch: 2 }
+    : { model: quarterModel, epochs: 60, clipsPerEpoch: 16, batch: 8 };
+  const rounds = whole('rounds', values.rounds ?? (quick ? '1' : '3'));
+  const results = await benchCurriculum({ ...sizes, rounds, log });
+  finish('curriculum', { ...head, backend, ...sizes, results }, curriculumTable(results));
 }
 
 function finish(what: string, results: Results, text: string): void {
