@@ -180,6 +180,33 @@ describe('convertForeign', () => {
     );
   });
 
+  it.each<[string, (name: string) => string]>([
+    ['its Hub names', (name) => name.replace('decoder_encoder.layer', 'decoder_layers')],
+    ["a wrapper's prefixes", (name) => `module.model.${name}`],
+    [
+      'the names of its classes in memory',
+      (name) =>
+        name
+          .replace(/^vit.encoder.layer/, 'vit.layers')
+          .replace('decoder_encoder.layer', 'decoder_layers')
+          .replace(
+            /attention\.attention\.(query|key|value)/,
+            (_, part: string) => `attention.${part.charAt(0)}_proj`,
+          )
+          .replace('attention.output.dense', 'attention.o_proj')
+          .replace('intermediate.dense', 'mlp.fc1')
+          .replace('output.dense', 'mlp.fc2'),
+    ],
+  ])('reads a ViT-MAE under %s', async (_, rename) => {
+    const file = await named('hf-vitmae', ({ tensors }) => ({
+      tensors: Object.fromEntries(
+        Object.entries(tensors).map(([name, tensor]) => [rename(name), tensor]),
+      ),
+    }));
+    const saved = convertForeign(await readForeignFile(folderOf('hf-vitmae')));
+    expect(convertForeign(file).weights).toEqual(saved.weights);
+  });
+
   it('refuses sound as video', async () => {
     const file = await named('timm-audiomae', () => ({}));
     expect(() => convertForeign(file, { as: 'video' })).toThrow(
