@@ -228,6 +228,13 @@ describe.each(available)('weights of other projects on $name', (device) => {
       });
     }));
 
+  it('CAV-MAE, fine-tuned, on both', () =>
+    withCase('cav-mae-classifier', {}, ({ config, parameters, patches, expected }) => {
+      const both = { audio: patches('audio'), video: patches('video') };
+      const logits = audioVideoClassifierForward(config, parameters, both);
+      expectClose(logits, expected('logits'), bound);
+    }));
+
   it.each(['audio', 'video'] as const)('CAV-MAE, fine-tuned, on %s alone', (modality) =>
     withCase('cav-mae-classifier', { as: modality }, (loaded) => {
       expectTokens(loaded, modality, `${modality}_features`);

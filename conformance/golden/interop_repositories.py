@@ -244,10 +244,13 @@ def cav_mae():
         'video_prediction': pick(apply_linear(w, 'decoder_pred_v', v), orders['v'][:, 3:]),
     })
     w = drawn(encoder | norm('mlp_head.0', WIDTH) | linear('mlp_head.1', 3, WIDTH), 26)
-    logits = {m: apply_linear(w, 'mlp_head.1', apply_norm(w, 'mlp_head.0', single(w, m).mean(1), 1e-5)) for m in 'av'}
+    head = lambda mean: apply_linear(w, 'mlp_head.1', apply_norm(w, 'mlp_head.0', mean, 1e-5))
+    logits = {m: head(single(w, m).mean(1)) for m in 'av'}
+    both = [apply_blocks(w, f'blocks_{m}', 2, tokens(w, m), HEADS, **eps) for m in 'av']
+    joint = apply_norm(w, 'norm', apply_block(w, 'blocks_u.0', torch.cat(both, 1), HEADS, **eps), 1e-5)
     write('cav-mae-classifier', {f'module.{name}': value for name, value in w.items()}, SIZES | {'num_mel_bins': 8}, {
         'audio': mel, 'video': pictures, 'audio_features': single(w, 'a'), 'video_features': single(w, 'v'),
-        'audio_logits': logits['a'], 'video_logits': logits['v'],
+        'audio_logits': logits['a'], 'video_logits': logits['v'], 'logits': head(joint.mean(1)),
     })
 
 

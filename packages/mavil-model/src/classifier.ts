@@ -9,7 +9,7 @@ import { applyNorm, weightOf } from './blocks.ts';
 import type { BranchScales, ComputeOptions } from './blocks.ts';
 import type { Modality, ModelConfig } from './config.ts';
 import { checkDropPath, dropPathRates, dropPathScales } from './drop-path.ts';
-import { encode, meanPool, onlyClassTokens } from './encoder.ts';
+import { encode, onlyClassTokens, withoutClassToken } from './encoder.ts';
 import { fuse, mapPresent } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
 import { headName } from './parameter-entries.ts';
@@ -65,10 +65,28 @@ function classify(
   return linear(normed, weight, bias, { precision }) as tf.Tensor2D;
 }
 
+/** The tokens that a head reads: [batch, class tokens + visible, width] -> [batch, count, width]. */
+function headTokens(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor3D {
+  const { pooling } = config.classifier;
+  return pooling === 'tokens' ? withoutClassToken(config, tokens) : onlyClassTokens(config, tokens);
+}
+
 /** One vector of a clip's tokens: [batch, class tokens + visible, width] -> [batch, width]. */
 function pool(config: ModelConfig, tokens: tf.Tensor3D): tf.Tensor2D {
-  if (config.classifier.pooling === 'tokens') return meanPool(config, tokens);
-  return tf.mean<tf.Tensor2D>(onlyClassTokens(config, tokens), 1);
+  return tf.mean<tf.Tensor2D>(headTokens(config, tokens), 1);
+}
+
+/** One vector of both modalities' tokens: [batch, 2 width], or [batch, width] of the mean over all. */
+function poolBoth(config: ModelConfig, { audio, video }: PerModality<tf.Tensor3D>): tf.Tensor2D {
+  const both = [audio, video].flatMap((tokens) => tokens ?? []);
+  if (config.classifier.joint === 'side-by-side') {
+    return tf.concat(
+      both.map((tokens) => pool(config, tokens)),
+      1,
+    );
+  }
+  const all = both.map((tokens) => headTokens(config, tokens));
+  return tf.mean<tf.Tensor2D>(tf.concat(all, 1), 1);
 }
 
 /** What an audio-visual classifier is told about each modality, and about both. */
@@ -126,9 +144,7 @@ export function audioVideoClassifierForward(
       video: scalesOf(fusion, 'fusion', 'video'),
     };
     const fused = fuse(config, parameters, encoded, { ...how, scales: drops });
-    const pooled = mapPresent(fused, (tokens) => pool(config, tokens));
-    const both = tf.concat([pooled.audio as tf.Tensor2D, pooled.video as tf.Tensor2D], 1);
-    return classify(config, parameters, headName('both'), both, how);
+    return classify(config, parameters, headName('both'), poolBoth(config, fused), how);
   });
 }
 

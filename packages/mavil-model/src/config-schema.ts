@@ -98,7 +98,11 @@ const decoder = section({
   modalityToken: flag,
   classToken: oneOf('none', 'encoder', 'learned'),
 });
-const classifier = section({ pooling: oneOf('tokens', 'class-tokens'), finalNorm: flag });
+const classifier = section({
+  pooling: oneOf('tokens', 'class-tokens'),
+  finalNorm: flag,
+  joint: oneOf('side-by-side', 'mean'),
+});
 const masking = section({
   rounding: oneOf('floor', 'nearest'),
   secondView: oneOf('disjoint', 'independent'),

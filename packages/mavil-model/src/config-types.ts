@@ -103,12 +103,14 @@ export interface DecoderConfig {
   readonly classToken: 'none' | 'encoder' | 'learned';
 }
 
-/** What a classifier makes of the tokens of one encoder before its head's LayerNorm. */
+/** What a classifier makes of the tokens before its head's LayerNorm. */
 export interface ClassifierConfig {
   /** 'tokens': the mean of the patches' tokens; 'class-tokens': the class token, or the mean of the two [AST]. Default 'tokens'. */
   readonly pooling: 'tokens' | 'class-tokens';
   /** Whether the encoder's final LayerNorm is applied before pooling [AST]; AudioMAE leaves it to the head's own. Default false. */
   readonly finalNorm: boolean;
+  /** Of both modalities, fused: their means 'side-by-side', a head of twice the width [MAViL §B], or the 'mean' over all [CAV-MAE]. Default 'side-by-side'. */
+  readonly joint: 'side-by-side' | 'mean';
 }
 
 /** How many tokens are visible, and which. */

@@ -50,7 +50,7 @@ describe('defineModel', () => {
         modalityToken: false,
         classToken: 'none',
       },
-      classifier: { pooling: 'tokens', finalNorm: false },
+      classifier: { pooling: 'tokens', finalNorm: false, joint: 'side-by-side' },
       masking: { rounding: 'floor', secondView: 'disjoint', audio: 'random' },
       masked: {
         kind: 'diffused',

@@ -59,7 +59,7 @@ const defaults: Record<string, Record<string, unknown>> = {
     modalityToken: false,
     classToken: 'none',
   },
-  classifier: { pooling: 'tokens', finalNorm: false },
+  classifier: { pooling: 'tokens', finalNorm: false, joint: 'side-by-side' },
   masking: { rounding: 'floor', secondView: 'disjoint', audio: 'random' },
   masked: {
     kind: 'diffused',

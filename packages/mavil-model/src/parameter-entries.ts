@@ -234,9 +234,10 @@ export function headName(input: ClassifierInput): string {
   return input === 'both' ? 'av_head' : `${input}_head`;
 }
 
-/** LayerNorm and linear layer over the mean tokens; those of both modalities side by side. */
+/** LayerNorm and linear layer over the mean tokens; those of both modalities side by side, unless `classifier.joint` is 'mean'. */
 export function headEntries(config: ModelConfig, input: ClassifierInput, classes: number): Entry[] {
-  const width = config.encoder.width * (input === 'both' ? 2 : 1);
+  const sideBySide = input === 'both' && config.classifier.joint === 'side-by-side';
+  const width = config.encoder.width * (sideBySide ? 2 : 1);
   if (!Number.isInteger(classes) || classes < 1) {
     throw new ConfigError(`classifier: expected a whole number of classes from 1, got ${classes}`);
   }

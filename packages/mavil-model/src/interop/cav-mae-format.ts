@@ -26,10 +26,9 @@ export const cavMae: Format = {
     const decoder = both ? mapJointDecoder(weights, mapped) : {};
     if (both) mapCavMaeFusion(weights, mapped);
     const head = { norm: 'mlp_head.0', linear: 'mlp_head.1' };
-    const classifies = !both && weights.has('mlp_head.1.weight');
-    const classes = classifies
-      ? mapHead(weights, head, mapped, `${present[0]}_head` as 'audio_head')
-      : null;
+    const classifies = weights.has('mlp_head.1.weight');
+    const name = both ? 'av_head' : (`${present[0] ?? 'audio'}_head` as const);
+    const classes = classifies ? mapHead(weights, head, mapped, name) : null;
     ignoreUnusedCavMae(weights, both, present[0] === 'audio');
     const shared = weights.count('blocks_u');
     return {
@@ -47,7 +46,7 @@ export const cavMae: Format = {
           ? { kind: 'modality-norms', depth: shared, finalNorm: true }
           : { kind: 'none' },
         decoder: { audioAttention: 'global', videoAttention: 'self', ...decoder },
-        ...(classifies && { classifier: { pooling: 'tokens', finalNorm: true } }),
+        ...(classifies && { classifier: { finalNorm: !both, joint: 'mean' } }),
         masked: { kind: 'mask-token' },
         loss: both ? cavMaeLoss : withoutContrast,
       },
@@ -174,14 +173,13 @@ function timeRows(values: Values, patch: number): Values {
   return reshaped(turned, ...values.shape);
 }
 
-/** Norms that the blocks carry but never use, the other modality's parts, the head that fits neither. */
+/** Norms that the blocks carry but never use, and the other modality's parts. */
 function ignoreUnusedCavMae(weights: ForeignWeights, both: boolean, keptAudio: boolean): void {
   for (const stack of ['blocks_a', 'blocks_v', 'decoder_blocks']) {
     for (let i = 0; i < weights.count(stack); i++) {
       weights.ignore(...extraNorms.map((norm) => `${stack}.${i}.${norm}.`));
     }
   }
-  weights.ignore('mlp_head.');
   if (both) return;
   const other = keptAudio ? 'v' : 'a';
   weights.ignore(`patch_embed_${other}.`, `modality_${other}`, `pos_embed_${other}`);

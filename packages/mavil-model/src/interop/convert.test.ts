@@ -85,7 +85,7 @@ describe('convertForeign', () => {
   it("reads AST's statistics and both class tokens", async () => {
     const { config, preprocessor } = convertForeign(await readForeignFile(folderOf('hf-ast')));
     expect(config.audio).toEqual({ frames: 20, mels: 14, patch: 4, stride: 3 });
-    expect(config.classifier).toEqual({ pooling: 'class-tokens', finalNorm: true });
+    expect(config.classifier).toMatchObject({ pooling: 'class-tokens', finalNorm: true });
     expect(config.encoder).toMatchObject({ classToken: true, distillationToken: true });
     expect(preprocessor.audio).toMatchObject({ mean: -4.2677393, std: 4.5689974 });
   });

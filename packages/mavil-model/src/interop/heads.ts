@@ -6,7 +6,7 @@ import { mapLinear, mapNorm } from './blocks.ts';
 import type { ForeignWeights } from './foreign-weights.ts';
 
 /** Where a source keeps its head, and what the head reads. */
-export interface Head extends ClassifierConfig {
+export interface Head extends Pick<ClassifierConfig, 'pooling' | 'finalNorm'> {
   readonly norm: string;
   readonly linear: string;
 }

@@ -55,9 +55,30 @@ export function pooledForHead(
   modality: Modality,
   x: Value,
 ): Value {
-  if (config.classifier.pooling === 'tokens') return pooled(g, config, modality, x);
+  return meanTokens(g, `${modality}_pool`, headTokens(g, config, modality, x));
+}
+
+/** What the head over both modalities reads, by `classifier.joint`: [batch, 2 width] or [batch, width]. */
+export function pooledForBoth(
+  g: GraphBuilder,
+  config: ModelConfig,
+  tokens: Readonly<Record<Modality, Value>>,
+): Value {
+  const both = (['audio', 'video'] as const).map((m) =>
+    config.classifier.joint === 'mean'
+      ? headTokens(g, config, m, tokens[m])
+      : pooledForHead(g, config, m, tokens[m]),
+  );
+  const joined = g.node('av_pool', 'Concat', both, { axis: 1 });
+  return config.classifier.joint === 'mean' ? meanTokens(g, 'av_pool', joined) : joined;
+}
+
+/** The tokens that a head reads: [batch, count, width]. */
+function headTokens(g: GraphBuilder, config: ModelConfig, modality: Modality, x: Value): Value {
   const at = `${modality}_pool`;
-  return meanTokens(g, at, sliceTokens(g, at, x, 0, classTokens(config)));
+  const count = classTokens(config);
+  if (config.classifier.pooling === 'class-tokens') return sliceTokens(g, at, x, 0, count);
+  return count === 0 ? x : sliceTokens(g, at, x, count, allTokens);
 }
 
 function stackName(config: ModelConfig, modality: Modality): string {

@@ -160,6 +160,10 @@ describe('exportOnnx', () => {
     ['bottleneck', tiny({ fusion: { kind: 'bottleneck', depth: 2, bottlenecks: 3 } })],
     ['modality-norms', tiny({ fusion: { kind: 'modality-norms', depth: 1 } })],
     [
+      'joint, the mean over both',
+      tiny({ encoder: { ...encoder, classToken: true }, classifier: { joint: 'mean' } }),
+    ],
+    [
       'joint, class tokens pooled',
       tiny({ encoder: { ...encoder, classToken: true }, classifier: { pooling: 'class-tokens' } }),
     ],

@@ -7,7 +7,7 @@ import type { Modality, ModelConfig } from '../config.ts';
 import type { Parameters } from '../parameters.ts';
 import type { Preprocessor } from '../preprocessor.ts';
 import { layerNorm, linear } from './blocks.ts';
-import { encoderBlocks, encoderNorm, pooled, pooledForHead } from './encoder.ts';
+import { encoderBlocks, encoderNorm, pooled, pooledForBoth, pooledForHead } from './encoder.ts';
 import { fuse, unimodal } from './fusion.ts';
 import { graphBuilder } from './graph.ts';
 import type { GraphBuilder, HostWeight, Value } from './graph.ts';
@@ -110,8 +110,7 @@ function bothGraph(g: GraphBuilder, config: ModelConfig, head: Head | null): voi
   const encoded = { audio: encode('audio'), video: encode('video') };
   if (head === null) return;
   const fused = fuse(g, config, encoded);
-  const means = (['audio', 'video'] as const).map((m) => pooledForHead(g, config, m, fused[m]));
-  addHead(g, config, head, g.node('av_pool', 'Concat', means, { axis: 1 }));
+  addHead(g, config, head, pooledForBoth(g, config, fused));
 }
 
 function patchInput(g: GraphBuilder, config: ModelConfig, m: Modality, name: string): Value {
