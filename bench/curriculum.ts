@@ -231,15 +231,8 @@ async function runStep(
     const scalars = Object.entries(outputs).filter(([, tensor]) => tensor.size === 1);
     return Object.fromEntries(scalars) as LossOutputs;
   };
-  const settings = {
-    ...optimizer,
-    minLearningRate: 0,
-    warmupEpochs: 0,
-    clipNorm: null,
-    layerDecay: 1,
-  };
   const { learningRate } = optimizer;
-  const how = { step: row.steps, learningRate, optimizer: settings, clips: [] };
+  const how = { step: row.steps, learningRate, optimizer: optimizerConfig, clips: [] };
   const start = performance.now();
   const done = await trainStep(row.state, loss, how);
   row.ms += performance.now() - start;
@@ -254,6 +247,14 @@ async function runStep(
   row.losses.push(done.figures.loss);
   tf.dispose(inputs as unknown as tf.TensorContainer);
 }
+
+const optimizerConfig = {
+  ...optimizer,
+  minLearningRate: 0,
+  warmupEpochs: 0,
+  clipNorm: null,
+  layerDecay: 1,
+};
 
 /** Masks, timesteps and noise of one step. */
 function drawInput(

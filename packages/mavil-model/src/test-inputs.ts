@@ -3,10 +3,12 @@
 import { fold, keysTensorData, makeKey, normals } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { modalities, patchValues, tokenCount } from './config.ts';
-import type { ModelConfig } from './config.ts';
+import { defineModel, modalities, patchValues, tokenCount } from './config.ts';
+import type { ModelConfig, PartialModelConfig } from './config.ts';
 import type { PerModality } from './fusion.ts';
 import { maskOrder } from './masking.ts';
+import { presets } from './presets.ts';
+import type { PresetName } from './presets.ts';
 import type { ModalityInput } from './split-tokens.ts';
 
 /** Normal patches, mask orders, timesteps 100, 200, … and keyed noise for `batch` clips. The caller disposes them. */
@@ -32,4 +34,23 @@ export function testInputs(
       return [modality, input];
     }),
   );
+}
+
+/** A preset with its mechanisms, but hardly any width: no number of tokens is one more than that of a head or of all heads. */
+export function shrunkPreset(name: PresetName): ModelConfig {
+  if (name === 'tiny' || name === 'small') return presets[name];
+  const { audio, video, encoder, fusion, decoder, targets, ...rest } = presets[name];
+  const frames = (video?.frames ?? 1) > 1 ? 4 : 1;
+  const { tubelet = 1, predictFrames = 1 } = video ?? {};
+  const predicted = predictFrames === video?.frames ? frames : frames / tubelet;
+  const partial: PartialModelConfig = {
+    ...rest,
+    audio: audio && { frames: 64, mels: 64, patch: 8 },
+    video: video && { frames, size: 32, tubelet, patch: 8, predictFrames: predicted },
+    encoder: { ...encoder, width: 60, heads: 3, depth: Math.min(encoder.depth, 2) },
+    fusion: { ...fusion, depth: Math.min(fusion.depth, 2) },
+    decoder: { ...decoder, width: 40, heads: 2, depth: Math.min(decoder.depth, 2) },
+    targets: targets.kind === 'teacher' ? { ...targets, width: 20 } : targets,
+  };
+  return defineModel(partial);
 }

@@ -63,15 +63,7 @@ export interface Ledger {
 
 /** An empty ledger for batches of this many clips. */
 export function openLedger(batch: number, backend: CostBackend): Ledger {
-  const none = { forward: 0, backward: 0, recomputed: 0 };
-  const products = {
-    audioEncoder: { ...none },
-    audioDecoder: { ...none },
-    videoEncoder: { ...none },
-    videoDecoder: { ...none },
-    fusion: { ...none },
-    contrast: { ...none },
-  };
+  const products = emptyProducts();
   const kept = new Set<Buffer>();
   const keptValues = (): number => [...kept].reduce((sum, { values }) => sum + values, 0);
   const idle: Ledger = {
@@ -102,6 +94,18 @@ export function openLedger(batch: number, backend: CostBackend): Ledger {
       products[module].backward += gradients * macs;
       products[module].recomputed += recomputed;
     },
+  };
+}
+
+function emptyProducts(): Record<CostModule, { -readonly [K in keyof ProductCosts]: number }> {
+  const none = { forward: 0, backward: 0, recomputed: 0 };
+  return {
+    audioEncoder: { ...none },
+    audioDecoder: { ...none },
+    videoEncoder: { ...none },
+    videoDecoder: { ...none },
+    fusion: { ...none },
+    contrast: { ...none },
   };
 }
 

@@ -17,29 +17,10 @@ import { initializeParameters } from '../parameters.ts';
 import { presetMasking, presets } from '../presets.ts';
 import type { PresetName } from '../presets.ts';
 import type { ModalityInput } from '../split-tokens.ts';
-import { testInputs } from '../test-inputs.ts';
+import { shrunkPreset, testInputs } from '../test-inputs.ts';
 import { tracePass } from './pass.ts';
 
 const batch = 2;
-
-/** A preset with its mechanisms, but hardly any width: no number of tokens is one more than that of a head or of all heads. */
-function shrunk(name: PresetName): ModelConfig {
-  if (name === 'tiny' || name === 'small') return presets[name];
-  const { audio, video, encoder, fusion, decoder, targets, ...rest } = presets[name];
-  const frames = (video?.frames ?? 1) > 1 ? 4 : 1;
-  const { tubelet = 1, predictFrames = 1 } = video ?? {};
-  const predicted = predictFrames === video?.frames ? frames : frames / tubelet;
-  const partial: PartialModelConfig = {
-    ...rest,
-    audio: audio && { frames: 64, mels: 64, patch: 8 },
-    video: video && { frames, size: 32, tubelet, patch: 8, predictFrames: predicted },
-    encoder: { ...encoder, width: 60, heads: 3, depth: Math.min(encoder.depth, 2) },
-    fusion: { ...fusion, depth: Math.min(fusion.depth, 2) },
-    decoder: { ...decoder, width: 40, heads: 2, depth: Math.min(decoder.depth, 2) },
-    targets: targets.kind === 'teacher' ? { ...targets, width: 20 } : targets,
-  };
-  return defineModel(partial);
-}
 
 interface Shaped {
   readonly shape: readonly number[];
@@ -174,7 +155,7 @@ describe.each(devices)('tracePass, as run on $name', (device) => {
   it.each(names)('counts products and kept buffers of a step of %s', async (name) => {
     await device.use();
     const { curriculum, epochs } = presetMasking[name];
-    expectCosts(shrunk(name), maskRatiosAt(curriculum, 0, epochs));
+    expectCosts(shrunkPreset(name), maskRatiosAt(curriculum, 0, epochs));
   });
 
   it.each(variants)('counts %s', async (_, partial) => {

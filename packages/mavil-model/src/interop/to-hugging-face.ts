@@ -107,11 +107,7 @@ function vitMae(config: ModelConfig, weights: Weights, modality: Modality): Hugg
     },
     tensors: {
       'vit.embeddings.cls_token': weightOf(weights, `${name}.cls_token`),
-      'vit.embeddings.position_embeddings': {
-        shape: [1, tokenCount(config, modality) + 1, width],
-        // The class token has no position here, and zeros there.
-        data: concatenated(new Float32Array(width), positionsOf(config, weights, modality)),
-      },
+      'vit.embeddings.position_embeddings': tableWithClassToken(config, weights, modality),
       'vit.embeddings.patch_embeddings.projection.weight': {
         shape: [width, channels, patch, patch],
         data: kernel,
@@ -249,6 +245,18 @@ function positionsOf(config: ModelConfig, weights: Weights, modality: Modality):
   if (!modalityToken) return table;
   const token = weightOf(weights, `${name}.modality_token`).data;
   return table.map((x, i) => x + (token[i % width] ?? 0));
+}
+
+/** Positions in a table whose first row is the class token's: zeros, as it has no position here. */
+function tableWithClassToken(
+  config: ModelConfig,
+  weights: Weights,
+  modality: Modality,
+): HostTensor {
+  const { width } = config.encoder;
+  const shape = [1, tokenCount(config, modality) + 1, width];
+  const table = positionsOf(config, weights, modality);
+  return { shape, data: concatenated(new Float32Array(width), table) };
 }
 
 /** Whether what is added to the patches is the table that VideoMAE fixes. */

@@ -16,6 +16,8 @@ import { initializeHead, initializeParameters } from '../parameters.ts';
 import type { Parameters } from '../parameters.ts';
 import { defaultPreprocessor } from '../preprocessor.ts';
 import { presets } from '../presets.ts';
+import type { PresetName } from '../presets.ts';
+import { shrunkPreset } from '../test-inputs.ts';
 import { exportOnnx } from './export-onnx.ts';
 import type { OnnxModel } from './export-onnx.ts';
 
@@ -85,6 +87,17 @@ const embed = ({ config, parameters }: OnnxModel, m: Modality, patches: tf.Tenso
     return meanPool(config, unimodalTokens(config, parameters, tokens)[m]!);
   });
 
+/** A preset for every kind of encoder and fusion among them. */
+function differentEncoders(): PresetName[] {
+  const first = new Map<string, PresetName>();
+  for (const name of (Object.keys(presets) as PresetName[]).filter((each) => each !== 'small')) {
+    const { encoder, fusion, audio, video } = shrunkPreset(name);
+    const kind = JSON.stringify([encoder, fusion, audio, video]);
+    if (!first.has(kind)) first.set(kind, name);
+  }
+  return [...first.values()];
+}
+
 /** metadata_props (field 14: key 1, value 2) of a ModelProto. */
 function metadataOf(bytes: Uint8Array): Record<string, string> {
   const reader = new BinaryReader(bytes);
@@ -106,7 +119,10 @@ function metadataOf(bytes: Uint8Array): Record<string, string> {
 
 describe('exportOnnx', () => {
   it.each<[string, ModelConfig]>([
-    ['the tiny preset', presets.tiny],
+    ...differentEncoders().map((name): [string, ModelConfig] => [
+      `a small ${name}`,
+      shrunkPreset(name),
+    ]),
     [
       'class and distillation token',
       tiny({ encoder: { ...encoder, classToken: true, distillationToken: true } }),
@@ -125,7 +141,7 @@ describe('exportOnnx', () => {
       expect(inputs).toEqual({
         patches: ['batch', tokenCount(config, modality), patchValues(config, modality)],
       });
-      expect(outputs).toEqual({ embedding: ['batch', 24] });
+      expect(outputs).toEqual({ embedding: ['batch', config.encoder.width] });
       for (const batch of [1, 3]) {
         const patches = randomPatches(config, modality, batch);
         const { embedding } = await runOnnx(bytes, { patches });

@@ -51,37 +51,23 @@ export function graphBuilder(weights: Readonly<Record<string, HostWeight>>): Gra
   const nodes: Node[] = [];
   const initializers = new Map<string, Initializer>();
   const [inputs, outputs]: [ValueInfo[], ValueInfo[]] = [[], []];
-  const taken = new Map<string, number>();
-
-  const fresh = (name: string): string => {
-    const count = taken.get(name) ?? 0;
-    taken.set(name, count + 1);
-    return count === 0 ? name : `${name}_${count}`;
-  };
+  const fresh = freshNames();
   const add = (name: string, make: () => Omit<Initializer, 'name'>): Value => {
     if (!initializers.has(name)) initializers.set(name, { name, ...make() });
     return name;
-  };
-  const weightOf = (name: string): HostWeight => {
-    const weight = weights[name];
-    if (weight === undefined) {
-      throw new CheckpointError(`exportOnnx: expected a weight named ${name}, got none`);
-    }
-    return weight;
   };
   const builder: GraphBuilder = {
     input: (name, shape) => {
       inputs.push({ name, shape });
       return name;
     },
-    weight: (name) => add(name, () => weightOf(name)),
-    matrix: (name) => add(name, () => transposed(weightOf(name))),
+    weight: (name) => add(name, () => weightOf(weights, name)),
+    matrix: (name) => add(name, () => transposed(weightOf(weights, name))),
     constant: (name, shape, data) => add(name, () => ({ shape, data })),
-    integers: (...values) =>
-      add(`int64 ${values.join(' ')}`, () => ({
-        shape: [values.length],
-        data: BigInt64Array.from(values, BigInt),
-      })),
+    integers: (...values) => {
+      const data = BigInt64Array.from(values, BigInt);
+      return add(`int64 ${values.join(' ')}`, () => ({ shape: [values.length], data }));
+    },
     scalar: (value) => add(`float ${value}`, () => ({ shape: [], data: Float32Array.of(value) })),
     node: (at, type, given, attributes) => builder.nodes(at, type, given, 1, attributes)[0] ?? '',
     nodes: (at, type, given, count, attributes = {}) => {
@@ -96,6 +82,22 @@ export function graphBuilder(weights: Readonly<Record<string, HostWeight>>): Gra
     build: (name) => ({ name, nodes, initializers: [...initializers.values()], inputs, outputs }),
   };
   return builder;
+}
+
+/** Names that differ: a second `x` is `x_1`. */
+function freshNames(): (name: string) => string {
+  const taken = new Map<string, number>();
+  return (name) => {
+    const count = taken.get(name) ?? 0;
+    taken.set(name, count + 1);
+    return count === 0 ? name : `${name}_${count}`;
+  };
+}
+
+function weightOf(weights: Readonly<Record<string, HostWeight>>, name: string): HostWeight {
+  const weight = weights[name];
+  if (weight !== undefined) return weight;
+  throw new CheckpointError(`exportOnnx: expected a weight named ${name}, got none`);
 }
 
 function tagged(attributes: Attributes): Record<string, Attribute> {
