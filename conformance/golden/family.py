@@ -296,7 +296,7 @@ class Head(nn.Module):
 
 
 class Classifier(Backbone):
-    """Of one modality as AudioMAE, whose head norm replaces the encoder's last, or AST; of 'both' as MAViL, after fusion."""
+    """Of one modality as AudioMAE, whose head norm replaces the encoder's last, or AST; of both as MAViL, after fusion."""
 
     def __init__(self, config, modality, classes):
         super().__init__(config, ('audio', 'video') if modality == 'both' else (modality,))
