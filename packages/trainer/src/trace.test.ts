@@ -2,6 +2,7 @@
 // Numbers are checked against PyTorch in conformance/trace.test.ts; here: names, shapes and what is refused.
 import { DiffmavilError, disposeTree, makeKey, normals } from '@diffmavil/core';
 import {
+  type ModelConfig,
   type SafeTensor,
   defineModel,
   initializeParameters,
@@ -44,12 +45,15 @@ function tensors(): Record<string, SafeTensor> {
 }
 
 /** The message of the error that these changes cause; nothing may be left of the attempt. */
-async function messageOf(changed: Record<string, SafeTensor | undefined>): Promise<string> {
+async function messageOf(
+  changed: Record<string, SafeTensor | undefined>,
+  variant: ModelConfig = config,
+): Promise<string> {
   const given = Object.entries({ ...tensors(), ...changed }).filter(
     ([, tensor]) => tensor !== undefined,
   );
   const request = {
-    config,
+    config: variant,
     maskRatio,
     tensors: Object.fromEntries(given) as Record<string, SafeTensor>,
   };
@@ -103,5 +107,20 @@ describe('traceStep', () => {
     expect(await messageOf({ 'audio.order': order })).toBe(
       'trace: audio.order: expected a permutation of 0..7 in each row, got another in row 1',
     );
+  });
+
+  it('refuses a second order that repeats a token or leaves the grid', async () => {
+    const independent = defineModel({
+      ...config,
+      masking: { secondView: 'independent' },
+      loss: { interWeight: 0, intraWeight: 1 },
+    });
+    const messageFor = (...data: number[]): Promise<string> => {
+      const order: SafeTensor = { dtype: 'I32', shape: [2, 2], data: Int32Array.from(data) };
+      return messageOf({ 'audio.second_order': order }, independent);
+    };
+    const message = 'trace: audio.second_order: expected different tokens of 0..7 in each row';
+    expect(await messageFor(3, 3, 0, 1)).toBe(`${message}, got others in row 0`);
+    expect(await messageFor(0, 7, 0, 8)).toBe(`${message}, got others in row 1`);
   });
 });

@@ -17,6 +17,7 @@ import {
   checkParameterShapes,
   modalities,
   pretrainForward,
+  tokenCount,
 } from '@diffmavil/model';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -120,6 +121,10 @@ function modalityInput(
     ...(diffused && { noise: get('noise') }),
   };
   checkPermutations(parts.order, `trace: ${modality}.order`);
+  if (parts.secondOrder !== undefined) {
+    const tokens = tokenCount(config, modality);
+    checkDistinct(parts.secondOrder, tokens, `trace: ${modality}.second_order`);
+  }
   const timesteps = diffused ? Array.from(get('timestep').data, Number) : [];
   // All parts are there: from here on nothing throws, so that no tensor is left behind.
   const { noise, ...tensors } = mapValues(parts, toTensor) as {
@@ -129,16 +134,32 @@ function modalityInput(
 }
 
 /** A wrong index would read another clip's tokens on some backends and zeros on others. */
-function checkPermutations({ shape, data }: SafeTensor, where: string): void {
-  const tokens = shape.at(-1) ?? 0;
+function checkPermutations(order: SafeTensor, where: string): void {
+  const tokens = order.shape.at(-1) ?? 0;
+  const row = rowOutside(order, tokens);
+  if (row === null) return;
+  throw new ShapeError(
+    `${where}: expected a permutation of 0..${tokens - 1} in each row, got another in row ${row}`,
+  );
+}
+
+function checkDistinct(order: SafeTensor, tokens: number, where: string): void {
+  const row = rowOutside(order, tokens);
+  if (row === null) return;
+  throw new ShapeError(
+    `${where}: expected different tokens of 0..${tokens - 1} in each row, got others in row ${row}`,
+  );
+}
+
+/** The first row [columns] of indices that repeats one or leaves 0..tokens-1; null when there is none. */
+function rowOutside({ shape, data }: SafeTensor, tokens: number): number | null {
+  const columns = shape.at(-1) ?? 0;
   const indices = Array.from(data, Number);
-  for (let at = 0; at < indices.length; at += tokens) {
-    const row = new Set(indices.slice(at, at + tokens));
-    if (row.size === tokens && [...row].every((i) => i >= 0 && i < tokens)) continue;
-    throw new ShapeError(
-      `${where}: expected a permutation of 0..${tokens - 1} in each row, got another in row ${at / tokens}`,
-    );
+  for (let at = 0; at < indices.length; at += columns) {
+    const row = new Set(indices.slice(at, at + columns));
+    if (row.size < columns || [...row].some((i) => !(i >= 0 && i < tokens))) return at / columns;
   }
+  return null;
 }
 
 /** 64-bit integers, as Python programs write indices, become int32. */
