@@ -25,12 +25,12 @@ namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements a chunk of conversions
 /// Words of k in a block: a sliver of them fits the first-level cache, a panel the second.
-constexpr std::int64_t kBlockWords = 512;
+constexpr std::int64_t kBlockWords = 640;
 /// Columns of a panel. The wider, the less often a is read; a block of the widest fills half of a second-level cache.
 constexpr std::int64_t kPanels[] = {256, 128, 64};
 /// Enough tasks for a few threads to end at about the same time; and for many, where each still has rows enough that rearranging its
 /// panel does not count.
-constexpr std::int64_t kFewTasks = 8;
+constexpr std::int64_t kFewTasks = 6;
 constexpr std::int64_t kManyTasks = 32;
 constexpr std::int64_t kGroupRows = 512;
 /// Slivers that are rearranged together: of a transposed matrix, a piece of each of its rows.
