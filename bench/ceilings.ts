@@ -40,6 +40,12 @@ export function measureCeilings(threads: number): Ceilings | null {
   }
 }
 
+/** The bandwidth of memory now, GB/s: it drifts with what else the machine does. After `measureCeilings`. */
+export function measureTriad(threads: number): number {
+  const args = [String(threads), 'triad'];
+  return Number(execFileSync(join(root, '.cache/bench/ceilings'), args, { encoding: 'utf8' }));
+}
+
 /** GFLOP/s a dtype can reach. */
 export function peakOf(ceilings: Ceilings | null, dtype: string): number | null {
   if (ceilings === null) return null;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run bench -- ops | train-step | memory | curriculum | all [options]`: see bench/README.md. Tables go to standard output, progress to the error
+// `npm run bench -- ops | train-step | memory | curriculum | products | all [options]`: see bench/README.md. Tables go to standard output, progress to the error
 // stream, figures to bench/results.
 import type { Precision } from '@diffmavil/core';
 import { presets } from '@diffmavil/model';
@@ -14,13 +14,14 @@ import { benchCurriculum, curriculumTable, quarterModel } from './curriculum.ts'
 import { provenance, root } from './machine.ts';
 import { benchMemory, memorySummary } from './memory.ts';
 import { benchOps, opsTable } from './ops.ts';
+import { benchProducts, productsTable } from './products.ts';
 import { figure, saveResults } from './report.ts';
 import type { Results } from './report.ts';
 import { trainStepTables } from './train-step-report.ts';
 import { benchTrainStep } from './train-step.ts';
 import type { Side } from './train-step.ts';
 
-const kinds = ['ops', 'train-step', 'memory', 'curriculum', 'all'] as const;
+const kinds = ['ops', 'train-step', 'memory', 'curriculum', 'products', 'all'] as const;
 const sides = ['diffmavil-cpu', 'wasm', 'PyTorch eager', 'PyTorch compile'] as const;
 /** As typed: `eager` for `PyTorch eager`. */
 const sideNames: Record<string, Side> = Object.fromEntries(
@@ -63,6 +64,8 @@ try {
   if (wanted('train-step')) await trainStep(ceilings);
   if (wanted('memory')) await memory();
   if (wanted('curriculum')) await curriculum();
+  // oneDNN is not everywhere.
+  if (kind === 'products') await products(ceilings);
 } catch (error) {
   if (!(error instanceof Error && 'kind' in error)) throw error;
   log(error.message);
@@ -105,6 +108,13 @@ async function trainStep(ceilings: Ceilings | null): Promise<void> {
     log,
   });
   finish('train-step', { ...head, groups }, trainStepTables(groups, ceilings));
+}
+
+async function products(ceilings: Ceilings | null): Promise<void> {
+  const head = await provenance(threads, ceilings, { allowBusy: values['allow-busy'] });
+  const rounds = whole('rounds', values.rounds ?? (quick ? '1' : '15'));
+  const result = await benchProducts({ threads, rounds });
+  finish('products', { ...head, ...result }, productsTable(result));
 }
 
 async function memory(): Promise<void> {

@@ -19,7 +19,7 @@ import type { Cost } from './ceilings.ts';
 
 /** One way to run an op, on tensors that are there already. */
 export interface Phase {
-  readonly name: 'forward' | 'forward + backward' | 'update';
+  readonly name: 'forward' | 'backward' | 'forward + backward' | 'update';
   readonly cost: Cost;
   readonly run: (precision: Precision) => void;
 }
@@ -28,6 +28,8 @@ export interface OpCase {
   readonly name: string;
   /** Arithmetic of its matrix products that it offers. */
   readonly precisions: readonly Precision[];
+  /** Compared with memory, and with no other backend. Default false. */
+  readonly alone?: boolean;
   /** Makes the tensors on the active backend. */
   readonly make: (share: number) => { readonly phases: Phase[]; readonly dispose: () => void };
 }
@@ -118,6 +120,56 @@ function rowOp(
     make: (share) => {
       const given = { x: normal(rowsOf(rows, share), width), ...extra() };
       return differentiable(given, 0, given.x.size, () => op(given));
+    },
+  };
+}
+
+interface MemoryOp {
+  readonly name: string;
+  readonly given: () => Tensors;
+  readonly forward: KernelCall;
+  /** Reads what `forward` reads and makes, and dy. */
+  readonly backward?: KernelCall & { readonly made: readonly string[] };
+}
+
+interface KernelCall {
+  readonly kernel: string;
+  /** Names; `x:logits` where the kernel calls x otherwise. */
+  readonly inputs: readonly string[];
+  readonly attributes?: tf.NamedAttrMap;
+  /** What it reads and writes, in sizes of x. */
+  readonly moved: number;
+}
+
+/** Kernels of our own backend on more than the caches hold: x of `given` alone has about 64 MiB or more. */
+function memoryOp({ name, given, forward, backward }: MemoryOp): OpCase {
+  return {
+    name: `from memory: ${name}`,
+    precisions: float32,
+    alone: true,
+    make: () => {
+      const tensors = given();
+      const call = ({ kernel, inputs, attributes = {} }: KernelCall): tf.Tensor[] => {
+        const picked = Object.fromEntries(
+          inputs.map((input) => [input.split(':').at(-1)!, tensors[input.split(':')[0]!]!]),
+        );
+        return [tf.engine().runKernel(kernel, picked, attributes)].flat();
+      };
+      const phase = (phaseName: Phase['name'], kernel: KernelCall): Phase => ({
+        name: phaseName,
+        cost: { flops: 0, bytes: kernel.moved * bytesOf(tensors['x']!) },
+        run: () => tf.dispose(call(kernel)),
+      });
+      if (backward === undefined) {
+        return { phases: [phase('forward', forward)], dispose: () => tf.dispose(tensors) };
+      }
+      const outputs = call(forward);
+      for (const [i, output] of backward.made.entries()) tensors[output] = outputs[i]!;
+      tensors['dy'] = tf.onesLike(outputs[0]!);
+      return {
+        phases: [phase('forward', forward), phase('backward', backward)],
+        dispose: () => tf.dispose(tensors),
+      };
     },
   };
 }
@@ -271,10 +323,11 @@ function scatter(batch: number, tokens: number, width: number): OpCase {
 }
 
 /** All weights of one encoder block, updated in one call. */
-function adamw(width: number): OpCase {
+function adamw(width: number, alone: boolean = false): OpCase {
   return {
-    name: `AdamW, one block of width ${width}`,
+    name: `${alone ? 'from memory: ' : ''}AdamW, one block of width ${width}`,
     precisions: float32,
+    alone,
     make: (share) => {
       const wide = rowsOf(width, share);
       const shapes = [[3 * wide, width], [3 * wide], [wide, width], [4 * wide, width], [4 * wide]];
@@ -329,4 +382,58 @@ export const opCases: readonly OpCase[] = [
   gather(2, 1568, 313, 1536),
   scatter(2, 512, 512),
   adamw(768),
+  memoryOp({
+    name: 'softmax 65536 x 313',
+    given: () => ({ x: normal(65536, 313) }),
+    forward: { kernel: 'Softmax', inputs: ['x:logits'], attributes: { dim: 1 }, moved: 2 },
+    backward: { kernel: 'DmSoftmaxGrad', inputs: ['dy', 'y'], made: ['y'], moved: 3 },
+  }),
+  memoryOp({
+    name: 'layer norm 32768 x 768',
+    given: () => ({ x: normal(32768, 768), ...affine(768) }),
+    forward: {
+      kernel: 'DmLayerNorm',
+      inputs: ['x', 'weight', 'bias'],
+      attributes: { epsilon: 1e-6 },
+      moved: 2,
+    },
+    backward: {
+      kernel: 'DmLayerNormGrad',
+      inputs: ['dy', 'x', 'weight', 'mean', 'rstd'],
+      made: ['y', 'mean', 'rstd'],
+      moved: 3,
+    },
+  }),
+  memoryOp({
+    name: 'gelu 8192 x 3072',
+    given: () => ({ x: normal(8192, 3072) }),
+    forward: { kernel: 'DmGelu', inputs: ['x'], moved: 2 },
+    backward: { kernel: 'DmGeluGrad', inputs: ['dy', 'x'], made: ['y'], moved: 3 },
+  }),
+  memoryOp({
+    name: 'masked patch loss 8 x 1255 of 1568 x 1536',
+    given: () => ({
+      x: normal(8, 1255, 1536),
+      patches: normal(8, 1568, 1536),
+      indices: indices(8, 1255, 1568),
+    }),
+    forward: {
+      kernel: 'DmMaskedPatchLoss',
+      inputs: ['x:prediction', 'patches', 'indices'],
+      attributes: { normalizeTargets: false },
+      moved: 3,
+    },
+    backward: {
+      kernel: 'DmMaskedPatchLossGrad',
+      inputs: ['dy', 'difference'],
+      made: ['loss', 'difference'],
+      moved: 2,
+    },
+  }),
+  memoryOp({
+    name: 'add 8192 x 3072',
+    given: () => ({ x: normal(8192, 3072), y: normal(8192, 3072) }),
+    forward: { kernel: 'Add', inputs: ['x:a', 'y:b'], moved: 3 },
+  }),
+  adamw(1536, true),
 ];

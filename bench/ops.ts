@@ -4,7 +4,7 @@
 // stays below `capMs`; its ratio is then per unit of work, and the share is shown.
 import type { Precision } from '@diffmavil/core';
 import { useBackend } from './backends.ts';
-import { floorMs, peakOf } from './ceilings.ts';
+import { floorMs, measureTriad, peakOf } from './ceilings.ts';
 import type { Ceilings, Cost } from './ceilings.ts';
 import { opCases } from './op-cases.ts';
 import type { OpCase, Phase } from './op-cases.ts';
@@ -42,6 +42,8 @@ export interface OpResult {
   readonly ratio: number;
   /** No program on this machine takes less; null without ceilings. */
   readonly floorMs: number | null;
+  /** Bandwidth of memory, the mean of before and after; null unless the op is measured against it. */
+  readonly triadGBPerS: number | null;
 }
 
 /** A backend's turn at one op and phase. */
@@ -58,14 +60,20 @@ export async function benchOps(options: OpsOptions): Promise<OpResult[]> {
   const results: OpResult[] = [];
   for (const op of opCases.filter(({ name }) => name.includes(options.only))) {
     const contenders: Contender[] = [];
-    for (const backend of options.backends) {
+    for (const backend of op.alone ? options.backends.slice(0, 1) : options.backends) {
       for (const precision of op.precisions) {
         const contender = await enter(op, backend, precision, options);
         if (contender !== null) contenders.push(contender);
       }
     }
+    const triad = (): number | null =>
+      op.alone === true && options.ceilings !== null ? measureTriad(options.threads) : null;
     for (const [i] of (contenders[0]?.phases ?? []).entries()) {
-      results.push(...(await timePhase(op, contenders, i, options)));
+      const before = triad();
+      const phase = await timePhase(op, contenders, i, options);
+      const after = triad();
+      const triadGBPerS = before === null || after === null ? null : (before + after) / 2;
+      results.push(...phase.map((result) => ({ ...result, triadGBPerS })));
     }
     for (const contender of contenders) {
       await useBackend(contender.backend, options.threads);
@@ -108,7 +116,7 @@ async function timePhase(
   contenders: readonly Contender[],
   place: number,
   { threads, sampling, ceilings }: OpsOptions,
-): Promise<OpResult[]> {
+): Promise<Omit<OpResult, 'triadGBPerS'>[]> {
   const timings = await timeInRounds(
     contenders.map(({ backend, precision, phases }) => ({
       name: `${backend} ${precision}`,
@@ -147,7 +155,7 @@ async function timePhase(
 export function opsTable(results: readonly OpResult[], ceilings: Ceilings | null): string {
   const head = ['op', 'phase', 'backend', 'rows', 'ms', 'quartiles', 'times as long', 'GFLOP/s'];
   const rows = results.map((result) => {
-    const { backend, precision, share, medianMs, quartilesMs, ratio, cost } = result;
+    const { backend, precision, share, medianMs, quartilesMs, ratio, cost, triadGBPerS } = result;
     const rate = cost.flops > 0 ? cost.flops / medianMs / 1e6 : null;
     const peak = peakOf(ceilings, precision);
     return [
@@ -162,7 +170,8 @@ export function opsTable(results: readonly OpResult[], ceilings: Ceilings | null
       percent(rate === null || peak === null ? null : rate / peak),
       figure(result.floorMs),
       figure(result.floorMs === null ? null : medianMs / result.floorMs),
+      percent(triadGBPerS === null ? null : cost.bytes / medianMs / 1e6 / triadGBPerS),
     ];
   });
-  return markdownTable([...head, 'of peak', 'floor ms', 'x floor'], rows, 4);
+  return markdownTable([...head, 'of peak', 'floor ms', 'x floor', 'of bandwidth'], rows, 4);
 }

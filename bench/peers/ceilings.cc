@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <string_view>
 #include <thread>
 #include <vector>
 #ifdef __AVX512BF16__
@@ -93,6 +94,10 @@ double triad(int threads) {
 
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::max(1, std::atoi(argv[1])) : 1;
+  if (argc > 2 && std::string_view(argv[2]) == "triad") {
+    std::printf("%.1f\n", triad(threads));
+    return 0;
+  }
   const double lanes = static_cast<double>(kLoops) * kAccumulators * kWidth * threads;
   const double float32 = 2.0 * lanes / best_seconds(threads, multiply_add) / 1e9;
   std::printf("{\"threads\": %d, \"float32GflopPerS\": %.1f, ", threads, float32);
