@@ -126,7 +126,7 @@ function rowOp(
 
 interface MemoryOp {
   readonly name: string;
-  readonly given: () => Tensors;
+  readonly given: (share: number) => Tensors;
   readonly forward: KernelCall;
   /** Reads what `forward` reads and makes, and dy. */
   readonly backward?: KernelCall & { readonly made: readonly string[] };
@@ -147,8 +147,8 @@ function memoryOp({ name, given, forward, backward }: MemoryOp): OpCase {
     name: `from memory: ${name}`,
     precisions: float32,
     alone: true,
-    make: () => {
-      const tensors = given();
+    make: (share) => {
+      const tensors = given(share);
       const call = ({ kernel, inputs, attributes = {} }: KernelCall): tf.Tensor[] => {
         const picked = Object.fromEntries(
           inputs.map((input) => [input.split(':').at(-1)!, tensors[input.split(':')[0]!]!]),
@@ -384,13 +384,13 @@ export const opCases: readonly OpCase[] = [
   adamw(768),
   memoryOp({
     name: 'softmax 65536 x 313',
-    given: () => ({ x: normal(65536, 313) }),
+    given: (share) => ({ x: normal(rowsOf(65536, share), 313) }),
     forward: { kernel: 'Softmax', inputs: ['x:logits'], attributes: { dim: 1 }, moved: 2 },
     backward: { kernel: 'DmSoftmaxGrad', inputs: ['dy', 'y'], made: ['y'], moved: 3 },
   }),
   memoryOp({
     name: 'layer norm 32768 x 768',
-    given: () => ({ x: normal(32768, 768), ...affine(768) }),
+    given: (share) => ({ x: normal(rowsOf(32768, share), 768), ...affine(768) }),
     forward: {
       kernel: 'DmLayerNorm',
       inputs: ['x', 'weight', 'bias'],
@@ -406,16 +406,16 @@ export const opCases: readonly OpCase[] = [
   }),
   memoryOp({
     name: 'gelu 8192 x 3072',
-    given: () => ({ x: normal(8192, 3072) }),
+    given: (share) => ({ x: normal(rowsOf(8192, share), 3072) }),
     forward: { kernel: 'DmGelu', inputs: ['x'], moved: 2 },
     backward: { kernel: 'DmGeluGrad', inputs: ['dy', 'x'], made: ['y'], moved: 3 },
   }),
   memoryOp({
     name: 'masked patch loss 8 x 1255 of 1568 x 1536',
-    given: () => ({
-      x: normal(8, 1255, 1536),
-      patches: normal(8, 1568, 1536),
-      indices: indices(8, 1255, 1568),
+    given: (share) => ({
+      x: normal(8, rowsOf(1255, share), 1536),
+      patches: normal(8, rowsOf(1568, share), 1536),
+      indices: indices(8, rowsOf(1255, share), rowsOf(1568, share)),
     }),
     forward: {
       kernel: 'DmMaskedPatchLoss',
@@ -432,7 +432,10 @@ export const opCases: readonly OpCase[] = [
   }),
   memoryOp({
     name: 'add 8192 x 3072',
-    given: () => ({ x: normal(8192, 3072), y: normal(8192, 3072) }),
+    given: (share) => ({
+      x: normal(rowsOf(8192, share), 3072),
+      y: normal(rowsOf(8192, share), 3072),
+    }),
     forward: { kernel: 'Add', inputs: ['x:a', 'y:b'], moved: 3 },
   }),
   adamw(1536, true),
