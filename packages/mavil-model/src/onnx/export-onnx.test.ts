@@ -197,6 +197,19 @@ describe('exportOnnx', () => {
     expect(relative(made['logits']!, ours)).toBeLessThan(1e-5);
   });
 
+  it('takes the modality of the only head, or of the only encoder', async () => {
+    const tagged = randomModel(presets.tiny, ['audio']);
+    expect((await exportOnnx(tagged, { head: true })).modality).toBe('audio');
+    expect((await exportOnnx(tagged)).modality).toBe('av');
+    // A fine-tuned model carries the encoder it was tuned on alone.
+    const own = Object.entries(tagged.parameters).filter(([name]) => name.startsWith('audio_'));
+    const classifier = { ...tagged, parameters: Object.fromEntries(own) };
+    expect((await exportOnnx(classifier)).modality).toBe('audio');
+    await expect(exportOnnx(classifier, { modality: 'av' })).rejects.toThrow(
+      "exportOnnx: expected modality 'audio', as the model has no other, got 'av'",
+    );
+  });
+
   it('says what a file is in its metadata', async () => {
     const model = randomModel(presets.tiny, ['audio']);
     const { bytes } = await exportOnnx(model, { modality: 'audio' });
@@ -219,7 +232,7 @@ describe('exportOnnx', () => {
         'Try: fine-tune the model first, or export without the head',
     );
     const tagged = randomModel(presets.tiny, ['audio']);
-    await expect(exportOnnx(tagged, { head: true })).rejects.toThrow(
+    await expect(exportOnnx(tagged, { modality: 'av', head: true })).rejects.toThrow(
       'exportOnnx: expected the classification head av_head, got audio_head. Try: its modality',
     );
     const { 'audio_encoder.norm.bias': _, ...rest } = tagged.parameters;

@@ -18,7 +18,7 @@ import type { Dimension, Graph, ValueInfo } from './messages.ts';
 export type OnnxModality = Modality | 'av';
 
 export interface OnnxOptions {
-  /** Default: the modality that the model has, 'av' when it has both. */
+  /** Default: what the model's only head reads, with `head`; else the modality that it has, 'av' when it has both. */
   readonly modality?: OnnxModality;
   /** Whether the classification head is part of the graph, with the output `logits`. Default false. */
   readonly head?: boolean;
@@ -60,7 +60,7 @@ const largestBytes = 2 ** 31 - 2 ** 24;
  */
 export async function exportOnnx(model: OnnxModel, options: OnnxOptions = {}): Promise<OnnxExport> {
   const { config, preprocessor } = model;
-  const modality = modalityOf(config, options.modality);
+  const modality = modalityOf(model, options);
   const head = options.head === true ? headOf(model, modality) : null;
   const g = graphBuilder(await hostWeights(model.parameters));
   if (modality === 'av') bothGraph(g, config, head);
@@ -122,22 +122,36 @@ function addHead(g: GraphBuilder, config: ModelConfig, head: Head, mean: Value):
   g.output('logits', linear(g, `${head.name}.linear`, normed), ['batch', head.classes]);
 }
 
-function modalityOf(config: ModelConfig, asked: OnnxModality | undefined): OnnxModality {
-  const [first = 'audio', ...others] = modalities(config);
-  const had = others.length > 0 ? 'av' : first;
-  if (asked === undefined || asked === had || had === 'av') return asked ?? had;
+/** What is asked for if the model has it; else what its only head reads, or all that it has encoders of. */
+function modalityOf({ config, parameters }: OnnxModel, options: OnnxOptions): OnnxModality {
+  // A classifier of one modality carries no encoder of the other.
+  const encoders = modalities(config).filter(
+    (m) => `${m}_encoder.patch_embed.weight` in parameters,
+  );
+  const [first = 'audio', ...others] = encoders;
+  const had: OnnxModality = others.length > 0 ? 'av' : first;
+  const { modality: asked, head } = options;
+  if (asked === undefined) {
+    const [read, ...more] = headsIn(parameters);
+    return head === true && read !== undefined && more.length === 0 ? read : had;
+  }
+  if (asked === had || had === 'av') return asked;
   throw new ConfigError(
     `exportOnnx: expected modality '${had}', as the model has no other, got '${asked}'`,
   );
+}
+
+/** What the model's classification heads read. */
+function headsIn(parameters: Parameters): OnnxModality[] {
+  const readers = ['audio', 'video', 'av'] as const;
+  return readers.filter((m) => `${m}_head.linear.weight` in parameters);
 }
 
 function headOf({ parameters }: OnnxModel, modality: OnnxModality): Head {
   const name = `${modality}_head`;
   const classes = parameters[`${name}.linear.weight`]?.shape[0];
   if (classes !== undefined) return { name, classes };
-  const present = ['audio_head', 'video_head', 'av_head'].filter(
-    (other) => parameters[`${other}.linear.weight`] !== undefined,
-  );
+  const present = headsIn(parameters).map((m) => `${m}_head`);
   const got = present.length === 0 ? 'none' : present.join(' and ');
   throw new CheckpointError(
     `exportOnnx: expected the classification head ${name}, got ${got}. ` +

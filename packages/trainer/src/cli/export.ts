@@ -35,7 +35,7 @@ diffmavil export --model RUN|FOLDER --out FOLDER --format hf-vitmae|hf-videomae 
   --model     a run, or its model folder
   --out       onnx: the file to write; hf-vitmae, hf-videomae: a folder for config.json and model.safetensors
   --format    ${formats.join(', ')}; default onnx
-  --modality  whose encoder; onnx: default all that the model has, av is both in one graph
+  --modality  whose encoder; onnx: default what the only head reads (with --head), else all that the model has; av is both in one graph
   --head      onnx: the classification head too, as the output logits
   --json      what was written: out, format, sizeBytes; onnx: modality, opset, inputs and outputs with their shapes
 
