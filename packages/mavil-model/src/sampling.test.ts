@@ -96,6 +96,21 @@ describe('samplePatches', () => {
     });
   });
 
+  it('hides each modality by its own ratio', () => {
+    const parameters = initializeParameters(config, makeKey(1));
+    const inputs = inputsOf(config, 2, 3);
+    const made = samplePatches(
+      config,
+      parameters,
+      inputs,
+      { audio: 0.5, video: 0.9 },
+      { steps: 1 },
+    );
+    // floor(64 x 0.5) = 32 and floor(32 x 0.1) = 3 stay visible.
+    expect([made.audio!.shape[1], made.video!.shape[1]]).toEqual([32, 29]);
+    disposeTree([parameters, inputs.audio, inputs.video, made]);
+  });
+
   it('samples a clip alike, alone and in a batch', () => {
     const parameters = initializeParameters(config, makeKey(1));
     const { audio } = inputsOf(config, 2, 3);
@@ -112,58 +127,80 @@ describe('samplePatches', () => {
     disposeTree([parameters, audio, second, batch, alone, own]);
   });
 
-  it('predicts at each step what training predicts from the same x_t', () => {
-    expectNoLeak(() => {
-      const parameters = initializeParameters(config, makeKey(1));
-      const inputs = inputsOf(config, 2, 3);
-      const kept: { timestep: number; noised: tf.Tensor[]; prediction: tf.Tensor[] }[] = [];
-      const onStep = ({ step: { timestep }, noised, prediction }: SampleState): void => {
-        const copy = ({ audio, video }: PerModality<tf.Tensor>): tf.Tensor[] => [
-          tf.keep(tf.clone(audio!)),
-          tf.keep(tf.clone(video!)),
-        ];
-        kept.push({ timestep, noised: copy(noised), prediction: copy(prediction) });
-      };
-      disposeTree(samplePatches(config, parameters, inputs, ratio, { steps: 5, onStep }));
-      const state = kept.find(({ timestep }) => timestep === 200)!;
-      const trained = tf.tidy(() => {
-        const abar = alphaBars({
-          kind: 'linear',
-          timesteps: 1000,
-          betaStart: 1e-4,
-          betaEnd: 0.02,
-          exponent: 0.8,
-        })[199]!;
-        const input = (modality: 'audio' | 'video', i: number) => {
-          const { patches, order } = inputs[modality]!;
-          const masked = state.noised[i]!.shape[1]!;
-          const hidden = tf.slice(order, [0, order.shape[1]! - masked], [-1, masked]);
-          const rows = [0, 1].map((clip) =>
-            tf.gather(
-              tf.squeeze(tf.slice(patches, [clip, 0, 0], [1, -1, -1]), [0]),
-              tf.squeeze(tf.slice(hidden, [clip, 0], [1, -1]), [0]),
-            ),
-          );
-          const clean = tf.stack(rows);
-          const noise = tf.div(
-            tf.sub(state.noised[i]!, tf.mul(clean, Math.sqrt(abar))),
-            Math.sqrt(1 - abar),
-          );
-          return { patches, order, timesteps: [200, 200], noise: { values: noise } };
+  const selfAttending = { audioAttention: 'global', videoAttention: 'self' } as const;
+  const variants: [string, ModelConfig][] = [
+    ['separate decoders', config],
+    [
+      'a joint decoder',
+      defineModel({
+        ...config,
+        decoder: { ...config.decoder, ...selfAttending, sharing: 'joint' },
+      }),
+    ],
+    [
+      'inpainting from the other modality',
+      defineModel({
+        ...config,
+        decoder: { ...config.decoder, ...selfAttending, context: 'other-modality' },
+      }),
+    ],
+  ];
+
+  it.each(variants)(
+    'predicts at each step what training predicts from the same x_t: %s',
+    (_, model) => {
+      expectNoLeak(() => {
+        const parameters = initializeParameters(model, makeKey(1));
+        const inputs = inputsOf(config, 2, 3);
+        const kept: { timestep: number; noised: tf.Tensor[]; prediction: tf.Tensor[] }[] = [];
+        const onStep = ({ step: { timestep }, noised, prediction }: SampleState): void => {
+          const copy = ({ audio, video }: PerModality<tf.Tensor>): tf.Tensor[] => [
+            tf.keep(tf.clone(audio!)),
+            tf.keep(tf.clone(video!)),
+          ];
+          kept.push({ timestep, noised: copy(noised), prediction: copy(prediction) });
         };
-        const outputs = pretrainForward(
-          config,
-          parameters,
-          { audio: input('audio', 0), video: input('video', 1) },
-          ratio,
-        );
-        return [outputs.audioPrediction!, outputs.videoPrediction!];
+        disposeTree(samplePatches(model, parameters, inputs, ratio, { steps: 5, onStep }));
+        const state = kept.find(({ timestep }) => timestep === 200)!;
+        const trained = tf.tidy(() => {
+          const abar = alphaBars({
+            kind: 'linear',
+            timesteps: 1000,
+            betaStart: 1e-4,
+            betaEnd: 0.02,
+            exponent: 0.8,
+          })[199]!;
+          const input = (modality: 'audio' | 'video', i: number) => {
+            const { patches, order } = inputs[modality]!;
+            const masked = state.noised[i]!.shape[1]!;
+            const hidden = tf.slice(order, [0, order.shape[1]! - masked], [-1, masked]);
+            const rows = [0, 1].map((clip) =>
+              tf.gather(
+                tf.squeeze(tf.slice(patches, [clip, 0, 0], [1, -1, -1]), [0]),
+                tf.squeeze(tf.slice(hidden, [clip, 0], [1, -1]), [0]),
+              ),
+            );
+            const clean = tf.stack(rows);
+            const noise = tf.div(
+              tf.sub(state.noised[i]!, tf.mul(clean, Math.sqrt(abar))),
+              Math.sqrt(1 - abar),
+            );
+            return { patches, order, timesteps: [200, 200], noise: { values: noise } };
+          };
+          const outputs = pretrainForward(
+            model,
+            parameters,
+            { audio: input('audio', 0), video: input('video', 1) },
+            ratio,
+          );
+          return [outputs.audioPrediction!, outputs.videoPrediction!];
+        });
+        expectClose(trained[0]!, state.prediction[0]!, { maxAbs: 1e-5 });
+        expectClose(trained[1]!, state.prediction[1]!, { maxAbs: 1e-5 });
+        disposeTree([parameters, inputs.audio, inputs.video, trained, kept]);
       });
-      expectClose(trained[0]!, state.prediction[0]!, { maxAbs: 1e-5 });
-      expectClose(trained[1]!, state.prediction[1]!, { maxAbs: 1e-5 });
-      disposeTree([parameters, inputs.audio, inputs.video, trained, kept]);
-    });
-  });
+    },
+  );
 
   it('leads a model that always predicts c to c, through N(sqrt(abar) c, 1 - abar) with DDPM', () => {
     const parameters = constantModel(0.7);
@@ -238,6 +275,17 @@ describe('samplePatches', () => {
     );
     expect(run(defineModel({ ...config, loss: { normalizeTargets: true } }), inputs)).toThrow(
       'samplePatches: expected a model of raw targets, got one of normalised targets, which cannot be noised again. Try: one step',
+    );
+    const student = { ...config, targets: { kind: 'teacher', width: 24 } } as const;
+    expect(run(defineModel(student), inputs)).toThrow(
+      "predict: expected a model that predicts patches, got one that predicts a teacher's features",
+    );
+    const inpainting = defineModel({
+      ...config,
+      decoder: { ...config.decoder, audioAttention: 'global', context: 'other-modality' },
+    });
+    expect(run(inpainting, { audio: inputs.audio! })).toThrow(
+      'predict: expected video too, as this model paints audio in from it, got none',
     );
     expect(run(config, { audio: { ...inputs.audio!, keys: [] } })).toThrow(
       'samplePatches: expected 2 keys for audio, got 0',

@@ -133,6 +133,8 @@ export interface FinetuneConfig extends SharedConfig {
   readonly labelSmoothing: number;
   /** Softmax cross-entropy over the classes, or sigmoid cross-entropy for each; null: as `task` has it. Default null. */
   readonly loss: 'softmax' | 'sigmoid' | null;
+  /** Whether clips are drawn with replacement, those of rare classes more often [MAViL §B]. Default false. */
+  readonly balancedClasses: boolean;
   /** Share of the samples, 0..1, that another clip is mixed into: waveforms, pixels and labels [AudioMAE]. Default 0. */
   readonly mixup: number;
   /** Learning-rate factor of the video encoder's weights, > 0; used with modality `both` only. Default 1; MAViL 0.5. */

@@ -131,6 +131,7 @@ const finetuneSchema = z.strictObject({
   dropPath: fraction.default(0.1),
   labelSmoothing: fraction.default(0),
   loss: z.enum(['softmax', 'sigmoid']).nullable().default(null),
+  balancedClasses: z.boolean().default(false),
   mixup: fraction.default(0),
   videoLearningRate: positive.default(1),
 });

@@ -225,5 +225,14 @@ describe('defineFinetune', () => {
     const rate = (name: string): number =>
       defineFinetune({ ...finetuneRecipes[name], model: 'tiny' }).optimizer.learningRate;
     expect([rate('mavil-as-20k'), rate('mavil-as-2m')]).toEqual([2.5e-4, 4e-4]);
+    expect(defineFinetune({ ...finetuneRecipes['mavil-vggsound'], model: 'tiny' })).toMatchObject({
+      task: 'single-label',
+      loss: 'sigmoid',
+      balancedClasses: true,
+      mixup: 0.5,
+      masking: { time: 0.2, frequency: 0.2, video: 0.2 },
+      augmentation: { roll: true, noise: true, specAugment: { time: 192, frequency: 48 } },
+      optimizer: { weightDecay: 1e-5, learningRate: 2e-4, warmupEpochs: 4, layerDecay: 0.75 },
+    });
   });
 });

@@ -21,6 +21,7 @@ import { type ClipEntry, clipsOfSplits, readDataset } from './data/dataset.ts';
 import { trainingLoader } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
+import { classWeights } from './data/sampler.ts';
 import { classifierLoss } from './finetune-loss.ts';
 import { visibleTokens } from './finetune-masking.ts';
 import { classifierModel, initialWeights, layerScales } from './finetune-model.ts';
@@ -70,6 +71,7 @@ export async function finetune(options: FinetuneOptions): Promise<Omit<TrainResu
       loader: {
         ...trainingLoader(config, clips, preprocessorOf(preprocessor, modality)),
         mixup: config.mixup,
+        weights: config.balancedClasses ? classWeights(clips) : null,
       },
       task: finetuneTask(config, labels),
       initialize: () => initialWeights(config, labels.length, base),

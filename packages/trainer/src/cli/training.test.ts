@@ -225,7 +225,7 @@ describe('training', () => {
       ...recipe,
       '--out',
       bottleneck,
-      ...settings(...single, 'fusion.kind=bottleneck', 'mixup=1'),
+      ...settings(...single, 'fusion.kind=bottleneck', 'mixup=1', 'balancedClasses=true'),
     );
     expect(Object.keys(readSafetensors(weightsOf(bottleneck)))).toContain('fusion.bottleneck');
 

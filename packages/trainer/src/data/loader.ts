@@ -8,7 +8,7 @@ import type { WorkerAnswer, WorkerSetup, WorkerTask } from './clip-worker.ts';
 import type { FinetuneConfig, RunConfig } from '../config.ts';
 import type { ClipEntry } from './dataset.ts';
 import type { Sample, SampleSpec } from './sample.ts';
-import { clipAt } from './sampler.ts';
+import { clipAt, weightedClipAt } from './sampler.ts';
 
 export interface LoadedSample extends Sample {
   readonly clip: ClipEntry;
@@ -34,6 +34,8 @@ export interface LoaderOptions {
   readonly maxBadShare: number;
   /** Share of the samples that another clip is mixed into, 0..1. Default 0. */
   readonly mixup?: number;
+  /** Weights of the clips, `[clips]`, to draw them by with replacement; null: each once an epoch. Default null. */
+  readonly weights?: readonly number[] | null;
   /** Clips known to be unreadable: id -> reason. */
   readonly badClips: Readonly<Record<string, string>>;
   /** Called once for each newly found unreadable clip. */
@@ -59,10 +61,15 @@ export class ClipLoader {
   readonly #options: LoaderOptions;
   readonly #pool: WorkerPool;
   readonly #bad: Map<string, string>;
+  /** Running sums of the weights. */
+  readonly #cumulative: Float64Array | null;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
     this.#bad = new Map(Object.entries(options.badClips));
+    let sum = 0;
+    const { weights = null } = options;
+    this.#cumulative = weights && Float64Array.from(weights, (weight) => (sum += weight));
     this.#pool = new WorkerPool(options.workers, {
       spec: options.spec,
       cacheFolder: options.cacheFolder,
@@ -93,10 +100,17 @@ export class ClipLoader {
     }[] = [];
     let position = cursor;
     const request = (): void => {
-      const clip = clips[clipAt(seed, epoch, clips.length, position)]!;
+      const cumulative = this.#cumulative;
+      const index =
+        cumulative === null
+          ? clipAt(seed, epoch, clips.length, position)
+          : weightedClipAt(seed, epoch, cumulative, position);
+      const clip = clips[index]!;
       position++;
       if (this.#bad.has(clip.id)) return;
-      const key = fold(makeKey(seed), 'clip', epoch, clip.id);
+      const own = fold(makeKey(seed), 'clip', epoch, clip.id);
+      // A clip drawn twice in an epoch is augmented anew.
+      const key = cumulative === null ? own : fold(own, position);
       const partner = drawPartner(this.#options, key);
       const answer = this.#pool.run({
         path: clip.path,
