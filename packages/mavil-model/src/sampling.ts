@@ -98,19 +98,28 @@ export function samplePatches(
       noised = tf.tidy(() => {
         const prediction = clipped(predict(from), options.clip ?? null);
         options.onStep?.({ step, noised: from, prediction });
-        const scale = coefficients(step, options.sampler);
-        const fresh = scale.noise === 0 ? {} : draw(i + 1);
-        return mapPresent(from, (x, m) => {
-          const mean = tf.add<tf.Tensor3D>(
-            tf.mul(of(prediction, m), scale.prediction),
-            tf.mul(x, scale.noised),
-          );
-          return fresh[m] === undefined ? mean : tf.add(mean, tf.mul(fresh[m], scale.noise));
-        });
+        return stepBack({ step, noised: from, prediction }, options.sampler, () => draw(i + 1));
       });
       disposeTree(from);
     }
     return noised;
+  });
+}
+
+/** x_s from x_t and the x_0 predicted from it; fresh noise is drawn only where the step takes some. */
+function stepBack(
+  { step, noised, prediction }: SampleState,
+  sampler: Sampler | undefined,
+  draw: () => PerModality<tf.Tensor3D>,
+): PerModality<tf.Tensor3D> {
+  const scale = coefficients(step, sampler);
+  const fresh = scale.noise === 0 ? {} : draw();
+  return mapPresent(noised, (x, m) => {
+    const mean = tf.add<tf.Tensor3D>(
+      tf.mul(of(prediction, m), scale.prediction),
+      tf.mul(x, scale.noised),
+    );
+    return fresh[m] === undefined ? mean : tf.add(mean, tf.mul(fresh[m], scale.noise));
   });
 }
 

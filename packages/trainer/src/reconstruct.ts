@@ -78,35 +78,41 @@ export async function reconstructClip(
   }
 }
 
-function settingsOf(
-  options: ReconstructClipOptions,
-  { config, parameters }: ModelFolder,
-): Settings {
-  const {
-    modelFolder,
-    maskRatio = 0.8,
-    sampleSteps = null,
-    sampler = { kind: 'ddpm' },
-    pathRows = 0,
-    seed = 0,
-    maxClipSeconds = 10,
-  } = options;
-  if (!Object.keys(parameters).some((name) => name.includes('_decoder.'))) {
+function settingsOf(options: ReconstructClipOptions, model: ModelFolder): Settings {
+  const { masked } = model.config;
+  const last = masked.kind === 'diffused' ? masked.timesteps : null;
+  const settings: Settings = {
+    maskRatio: 0.8,
+    sampleSteps: null,
+    sampler: { kind: 'ddpm' },
+    pathRows: 0,
+    seed: 0,
+    maxClipSeconds: 10,
+    ...options,
+    timestep: last === null ? null : (options.timestep ?? Math.max(1, Math.round(last / 2))),
+  };
+  if (!Object.keys(model.parameters).some((name) => name.includes('_decoder.'))) {
     throw new CheckpointError(
-      `${modelFolder}: expected a pre-trained model with decoders, got a classifier. Try: the model folder of a pre-training run`,
+      `${options.modelFolder}: expected a pre-trained model with decoders, got a classifier. Try: the model folder of a pre-training run`,
     );
   }
+  checkRanges(settings, last);
+  return settings;
+}
+
+/** @param last The model's last timestep; null with mask tokens. */
+function checkRanges(
+  { maskRatio, timestep, sampleSteps, pathRows }: Settings,
+  last: number | null,
+): void {
   if (!(maskRatio > 0 && maskRatio < 1)) {
     throw new ConfigError(`maskRatio: expected a number above 0 and below 1, got ${maskRatio}`);
   }
-  const { masked } = config;
-  if (masked.kind === 'mask-token' && sampleSteps !== null) {
+  if (last === null && sampleSteps !== null) {
     throw new ConfigError(
       `sampleSteps: expected none for a model with mask tokens, got ${sampleSteps}`,
     );
   }
-  const last = masked.kind === 'diffused' ? masked.timesteps : null;
-  const timestep = last === null ? null : (options.timestep ?? Math.max(1, Math.round(last / 2)));
   for (const [name, value, least] of [
     ['timestep', timestep, 1],
     ['sampleSteps', sampleSteps, 2],
@@ -118,17 +124,6 @@ function settingsOf(
     const most = sampleSteps === null ? '0 without sampleSteps' : `0..${sampleSteps}`;
     throw new ConfigError(`pathRows: expected ${most}, got ${pathRows}`);
   }
-  return {
-    modelFolder,
-    clip: options.clip,
-    maskRatio,
-    timestep,
-    sampleSteps,
-    sampler,
-    pathRows,
-    seed,
-    maxClipSeconds,
-  };
 }
 
 async function clipPatches(
