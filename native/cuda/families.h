@@ -6,8 +6,17 @@
 
 // Sorted, one stem a line.
 #define DM_CUDA_FAMILIES(X) \
+  X(adamw_update) \
   X(attention) \
-  X(layer_norm)
+  X(diffuse) \
+  X(drop_path) \
+  X(gather_tokens) \
+  X(gelu) \
+  X(global_norm) \
+  X(info_nce) \
+  X(layer_norm) \
+  X(masked_patch_loss) \
+  X(softmax)
 
 namespace dm::cuda {
 

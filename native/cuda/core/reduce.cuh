@@ -9,7 +9,8 @@ namespace dm::cuda {
 constexpr int kWarp = 32;
 
 /// The sum over the lanes of a warp, in every lane.
-DM_DEVICE float warp_sum(float value) {
+template <class T>
+DM_DEVICE T warp_sum(T value) {
   DM_UNROLL
   for (int mask = kWarp / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
   return value;
@@ -22,13 +23,14 @@ DM_DEVICE float warp_max(float value) {
   return value;
 }
 
-/// The sum over a block of whole warps, in every thread. `warps` is shared memory for one float a warp; a block_sync comes before and after.
-DM_DEVICE float block_sum(float value, float* warps) {
-  const float own = warp_sum(value);
+/// The sum over a block of whole warps, in every thread. `warps` is shared memory for one number a warp; a block_sync comes before and after.
+template <class T>
+DM_DEVICE T block_sum(T value, T* warps) {
+  const T own = warp_sum(value);
   block_sync();
   if (thread_index() % kWarp == 0) warps[thread_index() / kWarp] = own;
   block_sync();
-  float sum = 0;
+  T sum = 0;
   for (int i = 0; i < block_threads() / kWarp; ++i) sum += warps[i];
   return sum;
 }

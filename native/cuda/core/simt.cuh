@@ -40,12 +40,48 @@ DM_DEVICE std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
+// Shuffles take numbers of 4 or 8 bytes.
+
 /// The value of lane ^ mask.
-DM_DEVICE float shuffle_xor(float value, int mask) {
+template <class T>
+DM_DEVICE T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 /// The value of one lane, to all.
-DM_DEVICE float shuffle(float value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
+template <class T>
+DM_DEVICE T shuffle(T value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+/// The value of lane - distance; the own one where there is no such lane.
+template <class T>
+DM_DEVICE T shuffle_up(T value, int distance) {
+  return __shfl_up_sync(0xffffffffu, value, static_cast<unsigned>(distance));
+}
+/// Bit l is what lane l says.
+DM_DEVICE std::uint32_t ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
+/// The place of the lowest bit that is set; there is one.
+DM_DEVICE int lowest_bit(std::uint32_t word) { return __ffs(static_cast<int>(word)) - 1; }
+
+/// Four neighbours, of which the first is aligned to all four: one access.
+template <class T>
+struct alignas(4 * sizeof(T)) FourOf {
+  T at[4];
+};
+template <class T>
+DM_DEVICE FourOf<T> read_four(const T* from) {
+  return *reinterpret_cast<const FourOf<T>*>(from);
+}
+template <class T>
+DM_DEVICE void write_four(T* to, const FourOf<T>& values) {
+  *reinterpret_cast<FourOf<T>*>(to) = values;
+}
+
+// Rounded to nearest on their own: no product is fused with a sum.
+DM_DEVICE float add_rounded(float a, float b) { return __fadd_rn(a, b); }
+DM_DEVICE float subtract_rounded(float a, float b) { return __fsub_rn(a, b); }
+DM_DEVICE float multiply_rounded(float a, float b) { return __fmul_rn(a, b); }
+DM_DEVICE float divide_rounded(float a, float b) { return __fdiv_rn(a, b); }
+DM_DEVICE float square_root_rounded(float a) { return __fsqrt_rn(a); }
 
 /// Starts a copy of 16 bytes to shared memory; zeros when not `valid`. Both sides 16-byte aligned. It is there after async_wait.
 DM_DEVICE void async_copy16(std::uint32_t shared, const void* global, bool valid) {

@@ -10,7 +10,7 @@ report() {
   find "$1" -name '*.ptxas' -exec cat {} + | c++filt | awk '
     /Compiling entry function/ {
       split($0, quoted, "\047"); kernel = quoted[2]; arch = quoted[4]
-      sub(/^void /, "", kernel); sub(/\(dm::cuda::[A-Za-z0-9_:<>]*\)$/, "", kernel); sub(/^dm::cuda::/, "", kernel) }
+      sub(/^void /, "", kernel); sub(/\([^()]*\)$/, "", kernel); gsub(/dm::cuda::/, "", kernel) }
     /bytes stack frame/ { spill = $5 + $9 }
     /Used [0-9]+ registers/ { match($0, /Used [0-9]+/); print arch, substr($0, RSTART + 5, RLENGTH - 5), spill, kernel }' |
     LC_ALL=C sort -k4 -k1,1 | uniq

@@ -21,7 +21,7 @@ constexpr int kPoison = 0xCB;
 
 enum class State { kRunnable, kAtBarrier, kInCollective, kDone };
 
-enum Operation { kNone, kLoad, kLoadTransposed, kMma, kWarpSync };  // shuffles are numbered from 32 on
+enum Operation { kNone, kLoad, kLoadTransposed, kMma, kWarpSync, kBallot };  // shuffles are numbered from 32 on
 
 struct Copy {
   std::uint32_t shared;
@@ -40,7 +40,7 @@ struct Thread {
 struct Warp {
   int arrived = 0;
   int operation = kNone;
-  std::array<float, kLanes> value, taken;
+  std::array<std::uint64_t, kLanes> value, taken;
   std::array<std::uint32_t, kLanes> address, b0, b1;
   std::array<std::uint32_t*, kLanes> tiles;
   std::array<const std::uint32_t*, kLanes> a;
@@ -190,13 +190,30 @@ void warp_sync() {
   collective(kWarpSync, [](Warp&, std::size_t) {}, [](Warp&) {});
 }
 
-float shuffle(float value, int lane, int operation) {
+std::uint64_t shuffle(std::uint64_t value, int lane, int operation) {
   const int thread = active->current;
   collective(
       operation, [value](Warp& warp, std::size_t l) { warp.value[l] = value; },
       [](Warp& warp) { warp.taken = warp.value; });
   const Warp& warp = active->warps[static_cast<std::size_t>(thread / kLanes)];
   return warp.taken[static_cast<std::size_t>(lane)];
+}
+
+std::uint32_t ballot(bool value) {
+  const int thread = active->current;
+  collective(
+      kBallot, [value](Warp& warp, std::size_t l) { warp.value[l] = value ? 1 : 0; },
+      [](Warp& warp) {
+        std::uint64_t word = 0;
+        for (std::size_t l = 0; l < kLanes; ++l) word |= warp.value[l] << l;
+        warp.taken.fill(word);
+      });
+  return static_cast<std::uint32_t>(
+      active->warps[static_cast<std::size_t>(thread / kLanes)].taken[0]);
+}
+
+void check_aligned(const void* pointer, std::size_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(pointer) % bytes != 0) stop("a misaligned access of four");
 }
 
 void async_copy16(std::uint32_t shared, const void* global, bool valid) {

@@ -38,7 +38,10 @@ unsigned char* shared_memory();
 std::uint32_t shared_address(const void* pointer);
 void block_sync();
 void warp_sync();
-float shuffle(float value, int lane, int operation);
+std::uint64_t shuffle(std::uint64_t value, int lane, int operation);
+std::uint32_t ballot(bool value);
+/// Stops the program unless the address is aligned to `bytes`.
+void check_aligned(const void* pointer, std::size_t bytes);
 void async_copy16(std::uint32_t shared, const void* global, bool valid);
 void async_commit();
 void async_wait(int pending);
@@ -64,10 +67,54 @@ inline unsigned char* shared_memory() { return emulator::shared_memory(); }
 inline std::uint32_t shared_address(const void* pointer) {
   return emulator::shared_address(pointer);
 }
-inline float shuffle_xor(float value, int mask) {
-  return emulator::shuffle(value, emulator::thread_index() % 32 ^ mask, 64 + mask);
+template <class T>
+T shuffle_from(T value, int lane, int operation) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  std::uint64_t word = 0;
+  std::memcpy(&word, &value, sizeof value);
+  word = emulator::shuffle(word, lane, operation);
+  std::memcpy(&value, &word, sizeof value);
+  return value;
 }
-inline float shuffle(float value, int lane) { return emulator::shuffle(value, lane, 32 + lane); }
+template <class T>
+T shuffle_xor(T value, int mask) {
+  return shuffle_from(value, emulator::thread_index() % 32 ^ mask, 64 + mask);
+}
+template <class T>
+T shuffle(T value, int lane) {
+  return shuffle_from(value, lane, 32 + lane);
+}
+template <class T>
+T shuffle_up(T value, int distance) {
+  const int lane = emulator::thread_index() % 32;
+  return shuffle_from(value, lane < distance ? lane : lane - distance, 96 + distance);
+}
+inline std::uint32_t ballot(bool value) { return emulator::ballot(value); }
+inline int lowest_bit(std::uint32_t word) { return __builtin_ctz(word); }
+
+template <class T>
+struct alignas(4 * sizeof(T)) FourOf {
+  T at[4];
+};
+template <class T>
+FourOf<T> read_four(const T* from) {
+  emulator::check_aligned(from, sizeof(FourOf<T>));
+  FourOf<T> values;
+  std::memcpy(&values, from, sizeof values);
+  return values;
+}
+template <class T>
+void write_four(T* to, const FourOf<T>& values) {
+  emulator::check_aligned(to, sizeof(FourOf<T>));
+  std::memcpy(to, &values, sizeof values);
+}
+
+// What includes this is compiled with -ffp-contract=off.
+inline float add_rounded(float a, float b) { return a + b; }
+inline float subtract_rounded(float a, float b) { return a - b; }
+inline float multiply_rounded(float a, float b) { return a * b; }
+inline float divide_rounded(float a, float b) { return a / b; }
+inline float square_root_rounded(float a) { return __builtin_sqrtf(a); }
 inline void async_copy16(std::uint32_t shared, const void* global, bool valid) {
   emulator::async_copy16(shared, global, valid);
 }

@@ -22,9 +22,10 @@ plant() { # COMPILER BUILD LINE
     echo "FAIL $file: '$find' is not there (planted: $mistake)"
     return
   fi
-  local source objects=()
+  local source objects=() stem=${test%-test}
   for source in "$work"/native/cuda/*.cu; do
-    [[ $(basename "$source") == "$file" || $file == core/* ]] || grep -q "\"cuda/$file\"" "$source" || continue
+    # What a file of core/ changes is tested through the ops of the test's own stem.
+    [[ $(basename "$source") == "$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -q "\"cuda/$file\"" "$source" || continue
     objects+=("$source.o")
     "$compiler" -std=c++20 -O1 -ffp-contract=off -w -I"$work/native" -I"$work/native/include" -x c++ -c -o "$source.o" "$source" || return
   done
