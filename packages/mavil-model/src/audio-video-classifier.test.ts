@@ -105,71 +105,66 @@ describe('audioVideoClassifierForward', () => {
     disposeTree([parameters, patches]);
   });
 
-  it('gives a joint fusion the full rate and a bottleneck the end of the rise', () => {
-    // With a rate next to 1 nearly every branch of a block at full rate is dropped: its weights then do not matter.
-    const shallow = { ...presets.tiny, encoder: { ...presets.tiny.encoder, depth: 2 } };
-    const rate = 0.999;
-    const spread = (fusion: ModelConfig['fusion']): { embedded: number; first: number } => {
-      const config = defineModel({ ...shallow, fusion });
+  it('raises drop path over the encoder, stays at the rate in a joint fusion, goes on rising in a bottleneck', () => {
+    // With a rate next to 1 nearly every branch of a block at the full rate is dropped: its weights then do not matter.
+    const influence = (kind: 'joint' | 'bottleneck', depth: number, block: string): number => {
+      const fusion = { kind, depth, bottlenecks: 2, finalNorm: false };
+      const config = defineModel({ ...presets.tiny, fusion });
       const parameters = classifierOf(config);
       const patches = patchesOf(config);
-      const logits = (given: Record<string, tf.Tensor>): number[] =>
-        tf.tidy(() => [
-          ...audioVideoClassifierForward(config, given, patches, {
-            dropPath: rate,
-            keys,
-          }).dataSync(),
-        ]);
-      const plain = logits(parameters);
-      const changed = (name: string): number => {
-        const double = tf.mul(parameters[name]!, 3);
-        const made = logits({ ...parameters, [name]: double });
-        double.dispose();
-        return Math.max(...made.map((x, i) => Math.abs(x - plain[i]!)));
-      };
-      const result = {
-        embedded: changed('audio_encoder.blocks.0.mlp.fc2.weight'),
-        first: changed(
-          fusion.kind === 'joint'
-            ? 'fusion.blocks.0.mlp.fc2.weight'
-            : 'fusion.audio_blocks.0.mlp.fc2.weight',
-        ),
-      };
-      disposeTree([parameters, patches]);
-      return result;
+      const name = `${block}.mlp.fc2.weight`;
+      const larger = { ...parameters, [name]: tf.mul(parameters[name]!, 3) };
+      const [plain, changed] = [parameters, larger].map((given) =>
+        tf.tidy(() => {
+          const options = { dropPath: 0.999, keys };
+          return audioVideoClassifierForward(config, given, patches, options).dataSync();
+        }),
+      );
+      disposeTree([parameters, larger[name], patches]);
+      return Math.max(...plain!.map((x, i) => Math.abs(x - changed![i]!)));
     };
-    const fusion = { depth: 1, bottlenecks: 2, finalNorm: false };
-    for (const kind of ['joint', 'bottleneck'] as const) {
-      const { embedded, first } = spread({ kind, ...fusion });
-      // The first block of the encoder has rate 0 in both; the fusion's has 0.999 in both.
-      expect(embedded).toBeGreaterThan(1e-4);
-      expect(first).toBe(0);
-    }
-    // Three fusion blocks after two of the encoder: rates 0, r/4 of the encoder with a bottleneck, 0, r of it with a joint fusion.
-    const last = (kind: 'joint' | 'bottleneck'): number => {
-      const config = defineModel({ ...shallow, fusion: { ...fusion, kind, depth: 3 } });
-      const parameters = classifierOf(config);
-      const patches = patchesOf(config);
-      const run = (given: Record<string, tf.Tensor>): number[] =>
-        tf.tidy(() => [
-          ...audioVideoClassifierForward(config, given, patches, {
-            dropPath: rate,
-            keys,
-          }).dataSync(),
-        ]);
-      const name = 'audio_encoder.blocks.1.mlp.fc2.weight';
-      const double = tf.mul(parameters[name]!, 3);
-      const plain = run(parameters);
-      const made = run({ ...parameters, [name]: double });
-      disposeTree([parameters, patches, double]);
-      return Math.max(...made.map((x, i) => Math.abs(x - plain[i]!)));
-    };
-    expect(last('joint')).toBe(0);
-    expect(last('bottleneck')).toBeGreaterThan(1e-4);
+    // Two blocks of the encoder, then: rates 0, r | r joint; 0, r/2 | r with one block after a bottleneck, 0, r/4 | r/2 ... r with three.
+    const [first, second] = ['audio_encoder.blocks.0', 'audio_encoder.blocks.1'];
+    expect(influence('joint', 1, first)).toBeGreaterThan(1e-4);
+    expect(influence('joint', 1, second)).toBe(0);
+    expect(influence('joint', 1, 'fusion.blocks.0')).toBe(0);
+    expect(influence('bottleneck', 1, 'fusion.audio_blocks.0')).toBe(0);
+    expect(influence('bottleneck', 3, second)).toBeGreaterThan(1e-4);
   });
 
+  it.each(['joint', 'bottleneck', 'modality-norms'] as const)(
+    'gives the same gradients with drop path when blocks are recomputed: %s',
+    (kind) => {
+      expectNoLeak(() => {
+        const config = defineModel({ ...presets.tiny, fusion: { kind, depth: 2 } });
+        const parameters = classifierOf(config);
+        const patches = patchesOf(config);
+        const run = (checkpointing: boolean): Record<string, tf.Tensor> => {
+          const { outputs, grads } = valueAndGrads(() => {
+            const options = { dropPath: 0.3, keys, checkpointing };
+            const logits = audioVideoClassifierForward(config, parameters, patches, options);
+            return { loss: tf.sum(tf.square(logits)) };
+          }, parameters);
+          disposeTree(outputs);
+          return grads;
+        };
+        const [kept, recomputed] = [run(false), run(true)];
+        for (const [name, gradient] of Object.entries(kept)) {
+          expect(recomputed[name]!.dataSync()).toEqual(gradient.dataSync());
+        }
+        disposeTree([kept, recomputed, parameters, patches]);
+      });
+    },
+  );
+
   it('learns a batch by heart', () => {
-    const config = defineModel({ ...presets.tiny, fusion: { kind: 'bottleneck', depth: 1 } });
+    const config = defineModel({
+      ...presets.tiny,
+      audio: { frames: 16, mels: 16, patch: 8 },
+      video: { frames: 4, size: 16, tubelet: 2, patch: 8 },
+      fusion: { kind: 'bottleneck', depth: 1 },
+      decoder: { ...presets.tiny.decoder, audioAttention: 'global' },
+    });
     const patches = patchesOf(config, 4);
     const target = tf.tidy(() => tf.oneHot(tf.tensor1d([0, 1, 2, 3], 'int32'), 4));
     const parameters = initializeClassifier(config, 'both', 4, makeKey(1));
