@@ -9,7 +9,8 @@
 
 #include "core/arguments.h"
 #include "cuda/attention-backward.cuh"
-#include "cuda/attention.h"
+#include "cuda/attention-paths.h"
+#include "cuda/attention-tile.cuh"
 #include "cuda/core/add-partials.cuh"
 #include "cuda/core/launch.cuh"
 #include "cuda/families.h"
@@ -24,16 +25,10 @@ constexpr int kSmallTile = 16;
 std::int64_t sequences_of(const AttentionShape& shape) {
   return shape.batch * (shape.windows.any() ? shape.windows.windows() : 1);
 }
-std::int64_t queries_of(const AttentionShape& shape) {
-  return shape.windows.any() ? shape.windows.tokens() : shape.queries;
-}
-std::int64_t keys_of(const AttentionShape& shape) {
-  return shape.windows.any() ? shape.windows.tokens() : shape.keys;
-}
-
 /// Sequences that one block goes through: several where the gradient of a table is cut into parts.
 std::int64_t sequences_a_part(const AttentionShape& shape) {
-  return shape.table == nullptr ? 1 : std::max<std::int64_t>(1, blocks_for(sequences_of(shape), kMostParts));
+  if (shape.table == nullptr) return 1;
+  return std::max<std::int64_t>(1, blocks_for(sequences_of(shape), kMostParts));
 }
 std::int64_t parts_of(const AttentionShape& shape) {
   return blocks_for(sequences_of(shape), sequences_a_part(shape));
@@ -44,51 +39,50 @@ std::int64_t tile_of(std::int64_t queries, std::int64_t keys) {
 
 template <class T>
 HeadRows<T> rows_of(const TokenMatrix& matrix) {
-  return {static_cast<T*>(matrix.data), matrix.stride};
+  return rows_as<HeadRows<T>, T>(matrix);
 }
 
 /// Whether four elements from a multiple of four lie at a multiple of their size.
 template <class T>
-bool takes_vectors(const AttentionShape& shape, std::initializer_list<const TokenMatrix*> matrices) {
-  bool all = shape.head_width % 4 == 0;
-  for (const TokenMatrix* matrix : matrices) {
-    all = all && matrix->stride % 4 == 0 &&
-          reinterpret_cast<std::uintptr_t>(matrix->data) % (4 * sizeof(T)) == 0;
+bool takes_vectors(const AttentionCall& call) {
+  bool all = call.shape.head_width % 4 == 0;
+  for (const TokenMatrix& matrix : {call.query, call.key, call.value, call.output_gradient}) {
+    all = all && matrix.stride % 4 == 0 &&
+          reinterpret_cast<std::uintptr_t>(matrix.data) % (4 * sizeof(T)) == 0;
   }
   return all;
 }
 
 template <class T>
-AttentionInputs<T> inputs_of(const AttentionShape& shape, const TokenMatrix& query,
-                             const TokenMatrix& key, const TokenMatrix& value, bool vectors) {
-  return {.query = rows_of<const T>(query),
-          .key = rows_of<const T>(key),
-          .value = rows_of<const T>(value),
+AttentionInputs<T> inputs_of(const AttentionCall& call) {
+  const AttentionShape& shape = call.shape;
+  return {.query = rows_of<const T>(call.query),
+          .key = rows_of<const T>(call.key),
+          .value = rows_of<const T>(call.value),
           .table = shape.table,
           .grid = shape.windows,
           .sample_queries = shape.queries,
           .sample_keys = shape.keys,
-          .queries = static_cast<int>(queries_of(shape)),
-          .keys = static_cast<int>(keys_of(shape)),
+          .queries = static_cast<int>(call.queries()),
+          .keys = static_cast<int>(call.keys()),
           .windows = shape.windows.any() ? shape.windows.windows() : 1,
           .heads = static_cast<int>(shape.heads),
           .width = static_cast<int>(shape.head_width),
           .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_width)),
-          .vectors = vectors};
+          .vectors = takes_vectors<T>(call)};
 }
 
 /// Calls launch_with(tile, side, windowed) as constants.
 template <class Launch>
-void with_tile(const AttentionShape& shape, Launch launch_with) {
-  const bool small = tile_of(queries_of(shape), keys_of(shape)) == kSmallTile;
+void with_tile(const AttentionCall& call, Launch launch_with) {
   const auto with_windows = [&](auto windowed) {
-    if (small) {
+    if (tile_of(call.queries(), call.keys()) == kSmallTile) {
       launch_with(std::integral_constant<int, kSmallTile>(), std::integral_constant<int, 8>(), windowed);
     } else {
       launch_with(std::integral_constant<int, 64>(), std::integral_constant<int, 16>(), windowed);
     }
   };
-  if (shape.windows.any()) {
+  if (call.shape.windows.any()) {
     with_windows(std::true_type());
   } else {
     with_windows(std::false_type());
@@ -96,15 +90,11 @@ void with_tile(const AttentionShape& shape, Launch launch_with) {
 }
 
 template <class T>
-void forward_by_tiles(Device& device, const AttentionShape& shape, const TokenMatrix& query,
-                      const TokenMatrix& key, const TokenMatrix& value, const TokenMatrix& output,
-                      float* log_sums) {
-  const AttentionForward<T> p{
-      inputs_of<T>(shape, query, key, value, takes_vectors<T>(shape, {&query, &key, &value})),
-      rows_of<T>(output), log_sums};
-  with_tile(shape, [&](auto tile, auto side, auto windowed) {
-    const Grid grid{.blocks = sequences_of(shape) * shape.heads * blocks_for(queries_of(shape), tile) *
-                              blocks_for(shape.head_width, kChunk),
+void forward_by_tiles(Device& device, const AttentionCall& call) {
+  const AttentionForward<T> p{inputs_of<T>(call), rows_of<T>(call.output), call.log_sums};
+  with_tile(call, [&](auto tile, auto side, auto windowed) {
+    const Grid grid{.blocks = call.sequences() * call.shape.heads * blocks_for(call.queries(), tile) *
+                              blocks_for(call.shape.head_width, kChunk),
                     .threads = side * side,
                     .shared_bytes = attention_forward_shared<tile, side>()};
     launch<attention_forward_tiles<T, tile, side, windowed>>(device, grid, p);
@@ -112,42 +102,45 @@ void forward_by_tiles(Device& device, const AttentionShape& shape, const TokenMa
 }
 
 template <class T>
-void backward_by_tiles(Device& device, const AttentionShape& shape, const TokenMatrix& query,
-                       const TokenMatrix& key, const TokenMatrix& value, const TokenMatrix& output,
-                       const TokenMatrix& output_gradient, const float* log_sums,
-                       const AttentionGradients& gradients, float* scratch) {
-  const bool vectors = takes_vectors<T>(shape, {&query, &key, &value, &output_gradient});
-  const AttentionDelta<T> deltas{.output = rows_of<const T>(output),
-                                 .output_gradient = rows_of<const T>(output_gradient),
-                                 .delta = scratch,
-                                 .grid = shape.windows,
-                                 .sample_queries = shape.queries,
-                                 .rows = shape.log_sums(),
-                                 .queries = static_cast<int>(queries_of(shape)),
-                                 .windows = shape.windows.any() ? shape.windows.windows() : 1,
-                                 .heads = static_cast<int>(shape.heads),
-                                 .width = static_cast<int>(shape.head_width)};
+void find_deltas(Device& device, const AttentionCall& call, float* delta) {
+  const AttentionShape& shape = call.shape;
+  const AttentionDelta<T> p{.output = rows_of<const T>(call.output),
+                            .output_gradient = rows_of<const T>(call.output_gradient),
+                            .delta = delta,
+                            .grid = shape.windows,
+                            .sample_queries = shape.queries,
+                            .rows = shape.log_sums(),
+                            .queries = static_cast<int>(call.queries()),
+                            .windows = shape.windows.any() ? shape.windows.windows() : 1,
+                            .heads = static_cast<int>(shape.heads),
+                            .width = static_cast<int>(shape.head_width)};
   launch<attention_delta<T>>(
-      device, {.blocks = blocks_for(deltas.rows, kDeltaWarps), .threads = kDeltaWarps * kWarp}, deltas);
+      device, {.blocks = blocks_for(p.rows, kDeltaWarps), .threads = kDeltaWarps * kWarp}, p);
+}
+
+template <class T>
+void backward_by_tiles(Device& device, const AttentionCall& call, float* scratch) {
+  const AttentionShape& shape = call.shape;
+  find_deltas<T>(device, call, scratch);
   float* const partials = scratch + shape.log_sums();
-  const AttentionBackward<T> p{.in = inputs_of<T>(shape, query, key, value, vectors),
-                               .output_gradient = rows_of<const T>(output_gradient),
-                               .log_sums = log_sums,
+  const AttentionBackward<T> p{.in = inputs_of<T>(call),
+                               .output_gradient = rows_of<const T>(call.output_gradient),
+                               .log_sums = call.log_sums,
                                .delta = scratch,
-                               .d_query = rows_of<T>(gradients.query),
-                               .d_key = rows_of<T>(gradients.key),
-                               .d_value = rows_of<T>(gradients.value),
+                               .d_query = rows_of<T>(call.gradients.query),
+                               .d_key = rows_of<T>(call.gradients.key),
+                               .d_value = rows_of<T>(call.gradients.value),
                                .d_table = shape.table == nullptr ? nullptr : partials,
-                               .sequences = sequences_of(shape),
+                               .sequences = call.sequences(),
                                .sequences_a_part = static_cast<int>(sequences_a_part(shape))};
-  with_tile(shape, [&](auto tile, auto side, auto windowed) {
+  with_tile(call, [&](auto tile, auto side, auto windowed) {
     const std::int64_t one_tile =
         parts_of(shape) * shape.heads * blocks_for(shape.head_width, kChunk);
-    Grid grid{.blocks = one_tile * blocks_for(queries_of(shape), tile),
+    Grid grid{.blocks = one_tile * blocks_for(call.queries(), tile),
               .threads = side * side,
               .shared_bytes = attention_backward_shared<tile, side>(shape.windows.table_rows())};
     launch<attention_backward_tiles<T, tile, side, windowed, false>>(device, grid, p);
-    grid.blocks = one_tile * blocks_for(keys_of(shape), tile);
+    grid.blocks = one_tile * blocks_for(call.keys(), tile);
     launch<attention_backward_tiles<T, tile, side, windowed, true>>(device, grid, p);
   });
 }
@@ -219,10 +212,13 @@ Status attention_forward(Device& device, const AttentionShape& shape, const Toke
                          const TokenMatrix& key, const TokenMatrix& value,
                          const TokenMatrix& output, float* log_sums) {
   if (Status status = check(shape); !status.ok()) return status;
-  if (shape.bfloat16) {
-    forward_by_tiles<bf16>(device, shape, query, key, value, output, log_sums);
+  const AttentionCall call{shape, query, key, value, output, {}, log_sums, {}};
+  if (tensor_takes(call)) {
+    tensor_forward(device, call);
+  } else if (shape.bfloat16) {
+    forward_by_tiles<bf16>(device, call);
   } else {
-    forward_by_tiles<float>(device, shape, query, key, value, output, log_sums);
+    forward_by_tiles<float>(device, call);
   }
   return device.status();
 }
@@ -231,7 +227,8 @@ std::size_t attention_backward_scratch(const AttentionShape& shape) {
   const std::int64_t table = shape.table == nullptr
                                  ? 0
                                  : table_parts(shape) * shape.windows.table_rows() * shape.heads;
-  return static_cast<std::size_t>(shape.log_sums() + table) * sizeof(float);
+  const std::size_t by_tiles = static_cast<std::size_t>(shape.log_sums() + table) * sizeof(float);
+  return std::max(by_tiles, shape.bfloat16 ? tensor_backward_scratch(shape) : 0);
 }
 
 Status attention_backward(Device& device, const AttentionShape& shape, const TokenMatrix& query,
@@ -240,13 +237,15 @@ Status attention_backward(Device& device, const AttentionShape& shape, const Tok
                           const float* log_sums, const AttentionGradients& gradients,
                           void* scratch) {
   if (Status status = check(shape); !status.ok()) return status;
+  const AttentionCall call{shape,  query,           key, value,
+                           output, output_gradient, const_cast<float*>(log_sums), gradients};
   auto* const floats = static_cast<float*>(scratch);
-  if (shape.bfloat16) {
-    backward_by_tiles<bf16>(device, shape, query, key, value, output, output_gradient, log_sums,
-                            gradients, floats);
+  if (tensor_takes(call)) {
+    tensor_backward(device, call, floats);
+  } else if (shape.bfloat16) {
+    backward_by_tiles<bf16>(device, call, floats);
   } else {
-    backward_by_tiles<float>(device, shape, query, key, value, output, output_gradient, log_sums,
-                             gradients, floats);
+    backward_by_tiles<float>(device, call, floats);
   }
   if (shape.table != nullptr) add_table(device, shape, floats + shape.log_sums(), gradients.table);
   return device.status();

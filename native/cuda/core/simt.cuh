@@ -19,6 +19,8 @@
 /// A kernel of at most `threads` threads a block, of which at least `blocks` shall fit on a multiprocessor.
 #define DM_KERNEL(threads, blocks) static __global__ void __launch_bounds__(threads, blocks)
 #define DM_UNROLL _Pragma("unroll")
+/// For loops whose unrolled addresses would take registers.
+#define DM_ROLLED _Pragma("unroll 1")
 
 namespace dm::cuda {
 
@@ -131,6 +133,7 @@ DM_DEVICE float exp2_fast(float x) {
 #define DM_DEVICE inline
 #define DM_KERNEL(threads, blocks) [[maybe_unused]] static void
 #define DM_UNROLL
+#define DM_ROLLED
 
 #include "cuda/emulator/simt-emulator.h"
 

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways to compute attention on a device that attention.cu chooses from; attention.h is for everybody else.
+#pragma once
+
+#include "cuda/attention.h"
+
+namespace dm::cuda {
+
+/// Everything that a pass reads and writes. The forward pass has no `output_gradient` and no `gradients`, and writes `output`.
+struct AttentionCall {
+  AttentionShape shape;
+  TokenMatrix query, key, value, output, output_gradient;
+  float* log_sums;
+  AttentionGradients gradients;
+
+  std::int64_t sequences() const {
+    return shape.batch * (shape.windows.any() ? shape.windows.windows() : 1);
+  }
+  std::int64_t queries() const { return shape.windows.any() ? shape.windows.tokens() : shape.queries; }
+  std::int64_t keys() const { return shape.windows.any() ? shape.windows.tokens() : shape.keys; }
+  /// Whether rows of bfloat16 can be read by 16 bytes. Of a call whose unused matrices are null.
+  bool takes_sixteen_bytes() const;
+};
+
+/// By tensor cores: bfloat16, no windows, head widths 32 and 64, 16-byte rows.
+bool tensor_takes(const AttentionCall& call);
+void tensor_forward(Device& device, const AttentionCall& call);
+std::size_t tensor_backward_scratch(const AttentionShape& shape);
+void tensor_backward(Device& device, const AttentionCall& call, float* scratch);
+
+/// Rows at `stride` as kernels take them.
+template <class Rows, class T>
+Rows rows_as(const TokenMatrix& matrix) {
+  return {static_cast<T*>(matrix.data), matrix.stride};
+}
+
+}  // namespace dm::cuda

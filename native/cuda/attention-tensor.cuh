@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forward pass of attention in bfloat16 by tensor cores, head widths 32 and 64 [FlashAttention-2, arXiv 2307.08691 §3.1]: four warps share
+// a tile of queries by rows, tiles of 64 keys go past them through two buffers, and a row's softmax is kept by its greatest score and sum.
+// Rows and keys of the last tiles that are not there cost nothing past 16. Layouts of fragments: core/simt.cuh.
+//
+// B batch, H heads, Q queries, K keys, D head width.
+#pragma once
+
+#include "cuda/core/simt.cuh"
+
+namespace dm::cuda {
+
+constexpr int kWarpLanes = 32;
+constexpr int kTensorWarps = 4;  // of the forward pass
+constexpr int kTensorKeys = 64;  // of a tile
+
+/// Rows of all samples: row r at `stride` elements times r, head h in columns [h D, (h + 1) D); 16-byte aligned.
+struct Bf16Rows {
+  bf16* data;
+  std::int64_t stride;
+};
+
+/// 16 bytes that are loaded and stored at once.
+struct alignas(16) Sixteen {
+  std::uint32_t at[4];
+};
+
+/// Rows of kColumns bfloat16 (32 or 64) in shared memory. The 16-byte parts of a row are permuted by row, so that the eight rows of an
+/// 8 x 8 tile lie in different banks.
+template <int kColumns>
+struct SharedRows {
+  static constexpr int kParts = kColumns / 8;
+
+  DM_DEVICE static std::uint32_t offset(int row, int part) {
+    const int permuted = kColumns == 64 ? part ^ (row & 7) : part ^ ((row >> 1) & 3);
+    return static_cast<std::uint32_t>(row * kColumns * 2 + permuted * 16);
+  }
+  /// The lane's address for fragments of 16 rows from `row` on by 16 columns: rows along the lanes of A or, for two tiles of 8 columns,
+  /// along those of B transposed. `tile` is a multiple of 128.
+  DM_DEVICE static std::uint32_t rows16(std::uint32_t tile, int row) {
+    const int lane = thread_index() % kWarpLanes;
+    return tile + offset(row + lane % 16, lane / 16);
+  }
+  /// The lane's address for fragments of B: two tiles of 8 columns, which are rows here, by 16 deep.
+  DM_DEVICE static std::uint32_t columns16(std::uint32_t tile, int row) {
+    const int lane = thread_index() % kWarpLanes;
+    return tile + offset(row + lane % 8 + lane / 16 * 8, lane / 8 % 2);
+  }
+  /// An address of part 0 (or of parts 0 and 1, for a multiple of 2) so many rows, a multiple of 8, and parts further.
+  DM_DEVICE static std::uint32_t further(std::uint32_t at, int rows, int parts) {
+    return (at ^ static_cast<std::uint32_t>(parts * 16)) +
+           static_cast<std::uint32_t>(rows * kColumns * 2);
+  }
+
+  /// Starts copies of rows first .. first + kRows of `from`; zero from `rows` on.
+  template <int kRows, int kThreads>
+  DM_DEVICE static void copy(std::uint32_t to, const bf16* from, std::int64_t stride, int first,
+                             int rows) {
+    DM_ROLLED
+    for (int i = thread_index(); i < kRows * kParts; i += kThreads) {
+      const int row = i / kParts;
+      const bool there = first + row < rows;
+      async_copy16(to + offset(row, i % kParts),
+                   from + (there ? (first + row) * stride : 0) + i % kParts * 8, there);
+    }
+  }
+};
+
+/// The fragment A of 16 x 16 of two 16 x 8 tiles of sums.
+DM_DEVICE void pack_fragment(std::uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
+  a[0] = pack_bf16(left[0], left[1]);
+  a[1] = pack_bf16(left[2], left[3]);
+  a[2] = pack_bf16(right[0], right[1]);
+  a[3] = pack_bf16(right[2], right[3]);
+}
+
+struct TensorForward {
+  Bf16Rows query;   ///< [B Q, H D]
+  Bf16Rows key;     ///< [B K, H D]
+  Bf16Rows value;   ///< [B K, H D]
+  Bf16Rows output;  ///< [B Q, H D]
+  float* log_sums;  ///< [B, H, Q]: log2 of the sums of powers
+  int queries, keys, heads;
+  float scale;  ///< log2(e) / sqrt(D)
+};
+
+/// Bytes of shared memory: queries, and two tiles each of keys and values.
+template <int kWidth, int kQueries>
+constexpr std::size_t tensor_forward_shared() {
+  return (kQueries + 4 * kTensorKeys) * kWidth * sizeof(bf16);
+}
+
+/// A warp's rows: sums of weighted values, greatest scores and sums of powers (of the lane's part of the keys until the end).
+template <int kEach, int kWidth>
+struct SoftmaxRows {
+  float sums[kEach][kWidth / 8][4];
+  float greatest[kEach][2];
+  float total[kEach][2];
+
+  DM_DEVICE void clear() {
+    DM_UNROLL
+    for (int i = 0; i < kEach; ++i) {
+      DM_UNROLL
+      for (int j = 0; j < kWidth / 8; ++j) {
+        DM_UNROLL
+        for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
+      }
+      DM_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        greatest[i][r] = -INFINITY;
+        total[i][r] = 0;
+      }
+    }
+  }
+
+  /// Turns the scores of `live` keys of a tile into powers and fades what was summed before.
+  DM_DEVICE void take(float (&scores)[kEach][kTensorKeys / 8][4], int live, float scale) {
+    DM_UNROLL
+    for (int i = 0; i < kEach; ++i) {
+      DM_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        float most = greatest[i][r];
+        DM_UNROLL
+        for (int j = 0; j < kTensorKeys / 8; ++j) {
+          most = fmaxf(most, fmaxf(scores[i][j][2 * r], scores[i][j][2 * r + 1]));
+        }
+        most = fmaxf(most, shuffle_xor(most, 1));
+        most = fmaxf(most, shuffle_xor(most, 2));
+        const float faded = exp2_fast((greatest[i][r] - most) * scale);
+        const float shift = most * scale;
+        greatest[i][r] = most;
+        float sum = 0;
+        DM_UNROLL
+        for (int j = 0; j < kTensorKeys / 8; ++j) {
+          if (j / 2 * 16 >= live) continue;
+          DM_UNROLL
+          for (int e = 2 * r; e < 2 * r + 2; ++e) {
+            scores[i][j][e] = exp2_fast(fmaf(scores[i][j][e], scale, -shift));
+            sum += scores[i][j][e];
+          }
+        }
+        total[i][r] = fmaf(total[i][r], faded, sum);
+        DM_UNROLL
+        for (int j = 0; j < kWidth / 8; ++j) {
+          sums[i][j][2 * r] *= faded;
+          sums[i][j][2 * r + 1] *= faded;
+        }
+      }
+    }
+  }
+};
+
+/// One block a tile of queries of one head: block [B, H, tiles].
+template <int kWidth, int kQueries>
+DM_KERNEL(kTensorWarps* kWarpLanes, kQueries == 64 ? 3 : 2)
+attention_tensor_forward(TensorForward p) {
+  using Rows = SharedRows<kWidth>;
+  constexpr int kThreads = kTensorWarps * kWarpLanes;
+  constexpr int kEach = kQueries / (16 * kTensorWarps);
+  constexpr int kSteps = kWidth / 16;
+  constexpr std::uint32_t kKeyBytes = kTensorKeys * kWidth * sizeof(bf16);
+  unsigned char* const memory = shared_memory();
+  const std::uint32_t shared_query = shared_address(memory);
+  const std::uint32_t shared_key = shared_query + kQueries * kWidth * sizeof(bf16);
+  const std::uint32_t shared_value = shared_key + 2 * kKeyBytes;
+  const int tiles = (p.queries + kQueries - 1) / kQueries;
+  const int first_query = block_index() % tiles * kQueries;
+  const std::int64_t item = block_index() / tiles;
+  const std::int64_t sample = item / p.heads;
+  const std::int64_t column = item % p.heads * kWidth;
+  const bf16* const query = p.query.data + sample * p.queries * p.query.stride + column;
+  const bf16* const key = p.key.data + sample * p.keys * p.key.stride + column;
+  const bf16* const value = p.value.data + sample * p.keys * p.value.stride + column;
+  const int lane = thread_index() % kWarpLanes;
+  const int own = thread_index() / kWarpLanes * 16 * kEach;  // the warp's first row of the tile
+  const bool idle = first_query + own >= p.queries;
+
+  Rows::template copy<kQueries, kThreads>(shared_query, query, p.query.stride, first_query, p.queries);
+  Rows::template copy<kTensorKeys, kThreads>(shared_key, key, p.key.stride, 0, p.keys);
+  async_commit();
+  Rows::template copy<kTensorKeys, kThreads>(shared_value, value, p.value.stride, 0, p.keys);
+  async_commit();
+
+  const std::uint32_t own_rows = Rows::rows16(shared_query, own);
+  const std::uint32_t key_columns = Rows::columns16(shared_key, 0);
+  const std::uint32_t value_rows = Rows::rows16(shared_value, 0);
+  std::uint32_t queries[kEach][kSteps][4];
+  SoftmaxRows<kEach, kWidth> rows;
+  rows.clear();
+  const int key_tiles = (p.keys + kTensorKeys - 1) / kTensorKeys;
+  for (int n = 0; n < key_tiles; ++n) {
+    const std::uint32_t now = static_cast<std::uint32_t>(n % 2) * kKeyBytes;
+    const int next = (n + 1) * kTensorKeys;
+    const int live = p.keys - n * kTensorKeys;
+    async_wait<1>();
+    block_sync();  // these keys are there, and nobody reads those before them
+    if (n + 1 < key_tiles) {
+      Rows::template copy<kTensorKeys, kThreads>(shared_key + (kKeyBytes - now), key, p.key.stride,
+                                                 next, p.keys);
+    }
+    async_commit();
+    if (n == 0) {
+      DM_UNROLL
+      for (int i = 0; i < kEach; ++i) {
+        DM_UNROLL
+        for (int k = 0; k < kSteps; ++k) {
+          load_matrix(queries[i][k], Rows::further(own_rows, 16 * i, 2 * k));
+        }
+      }
+    }
+    float scores[kEach][kTensorKeys / 8][4];
+    if (!idle) {
+      DM_UNROLL
+      for (int i = 0; i < kEach; ++i) {
+        DM_UNROLL
+        for (int j = 0; j < kTensorKeys / 8; ++j) {
+          DM_UNROLL
+          for (int e = 0; e < 4; ++e) scores[i][j][e] = 0;
+        }
+      }
+      DM_UNROLL
+      for (int k = 0; k < kSteps; ++k) {
+        DM_UNROLL
+        for (int j = 0; j < kTensorKeys / 8; j += 2) {
+          if (j * 8 >= live) continue;
+          std::uint32_t keys[4];
+          load_matrix(keys, Rows::further(key_columns + now, j * 8, 2 * k));
+          DM_UNROLL
+          for (int i = 0; i < kEach; ++i) {
+            mma_m16n8k16(scores[i][j], queries[i][k], keys[0], keys[1]);
+            mma_m16n8k16(scores[i][j + 1], queries[i][k], keys[2], keys[3]);
+          }
+        }
+      }
+      if (live < kTensorKeys) {
+        DM_UNROLL
+        for (int j = 0; j < kTensorKeys / 8; ++j) {
+          DM_UNROLL
+          for (int e = 0; e < 4; ++e) {
+            if (j * 8 + lane % 4 * 2 + e % 2 < live) continue;
+            DM_UNROLL
+            for (int i = 0; i < kEach; ++i) scores[i][j][e] = -INFINITY;
+          }
+        }
+      }
+      rows.take(scores, live, p.scale);
+    }
+    async_wait<1>();
+    block_sync();  // these values are there, and nobody reads those before them
+    if (n + 1 < key_tiles) {
+      Rows::template copy<kTensorKeys, kThreads>(shared_value + (kKeyBytes - now), value,
+                                                 p.value.stride, next, p.keys);
+    }
+    async_commit();
+    if (idle) continue;
+    DM_UNROLL
+    for (int k = 0; k < kTensorKeys / 16; ++k) {
+      if (k * 16 >= live) continue;
+      std::uint32_t weights[kEach][4];
+      DM_UNROLL
+      for (int i = 0; i < kEach; ++i) pack_fragment(weights[i], scores[i][2 * k], scores[i][2 * k + 1]);
+      DM_UNROLL
+      for (int j = 0; j < kWidth / 8; j += 2) {
+        std::uint32_t values[4];
+        load_matrix_transposed(values, Rows::further(value_rows + now, k * 16, j));
+        DM_UNROLL
+        for (int i = 0; i < kEach; ++i) {
+          mma_m16n8k16(rows.sums[i][j], weights[i], values[0], values[1]);
+          mma_m16n8k16(rows.sums[i][j + 1], weights[i], values[2], values[3]);
+        }
+      }
+    }
+  }
+
+  if (idle) return;
+  // Through the warp's own rows of the queries, which nobody reads any more, to whole lines.
+  DM_UNROLL
+  for (int i = 0; i < kEach; ++i) {
+    DM_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      float total = rows.total[i][r];
+      total += shuffle_xor(total, 1);
+      total += shuffle_xor(total, 2);
+      const int row = own + 16 * i + lane / 4 + 8 * r;
+      if (lane % 4 == 0 && first_query + row < p.queries) {
+        p.log_sums[item * p.queries + first_query + row] =
+            fmaf(rows.greatest[i][r], p.scale, log2f(total));
+      }
+      const float part = 1.0f / total;
+      DM_UNROLL
+      for (int j = 0; j < kWidth / 8; ++j) {
+        *reinterpret_cast<std::uint32_t*>(memory + Rows::offset(row, j) + lane % 4 * 4) =
+            pack_bf16(rows.sums[i][j][2 * r] * part, rows.sums[i][j][2 * r + 1] * part);
+      }
+    }
+  }
+  warp_sync();
+  bf16* const output = p.output.data + sample * p.queries * p.output.stride + column;
+  DM_UNROLL
+  for (int i = lane; i < 16 * kEach * Rows::kParts; i += kWarpLanes) {
+    const int row = own + i / Rows::kParts;
+    const int part = i % Rows::kParts;
+    if (first_query + row >= p.queries) continue;
+    *reinterpret_cast<Sixteen*>(output + (first_query + row) * p.output.stride + part * 8) =
+        *reinterpret_cast<const Sixteen*>(memory + Rows::offset(row, part));
+  }
+}
+
+}  // namespace dm::cuda

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention of parts of packed projections on the device, as attention branches call it, against float64.
+#include <cmath>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "block-reference.h"
+#include "cuda/attention.h"
+#include "device-run.h"
+
+using namespace dm::test;
+using dm::cuda::bf16;
+using dm::cuda::TokenMatrix;
+
+namespace {
+
+// bfloat16 has 8 bits of mantissa: outputs are rounded once (2^-9 at most), weights and gradients of scores once more.
+constexpr double kForward = 5e-3;
+constexpr double kBackward = 8e-3;
+
+void put(bf16& to, float value) { to = dm::cuda::to_bf16(value); }
+void put(float& to, float value) { to = value; }
+
+/// Columns first .. of a packed matrix [rows, width], and what lies beside them.
+template <class T>
+struct Packed {
+  std::size_t rows, width;
+  std::vector<T> data;
+
+  Packed(std::size_t row_count, std::size_t columns, float value)
+      : rows(row_count), width(columns), data(row_count * columns) {
+    for (T& x : data) put(x, value);
+  }
+  void fill(std::size_t first, std::size_t count, unsigned seed) {
+    const Floats32 values = draw(rows * count, seed);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      put(data[i / count * width + first + i % count], values[i]);
+    }
+  }
+  Floats32 part(std::size_t first, std::size_t count) const {
+    Floats32 values(rows * count);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = dm::cuda::to_float(data[i / count * width + first + i % count]);
+    }
+    return values;
+  }
+  TokenMatrix from(std::size_t first) {
+    return {data.data() + first, static_cast<std::int64_t>(width)};
+  }
+};
+
+template <class T>
+struct Packing {
+  AttentionSizes z;
+  dm::cuda::WindowGrid grid{};
+  bool biased = false;
+  std::size_t beside = 0;  ///< columns before the first part: 1 leaves nothing aligned
+
+  double factor() const { return sizeof(T) == sizeof(float) ? 1e-3 : 1; }
+
+  dm::cuda::AttentionShape shape(const Floats32& table) const {
+    const auto n = [](std::size_t x) { return static_cast<std::int64_t>(x); };
+    return {n(z.batch), n(z.queries),      n(z.keys), n(z.heads),
+            n(z.width / z.heads), grid, biased ? table.data() : nullptr,
+            sizeof(T) == sizeof(bf16)};
+  }
+
+  Windows windows() const {
+    const auto n = [](int x) { return static_cast<std::size_t>(x); };
+    return {n(grid.rows), n(grid.columns), n(grid.a), n(grid.b), n(grid.down), n(grid.right)};
+  }
+
+  void check() const {
+    const std::size_t c = z.width;
+    const bool self = z.queries == z.keys;
+    // Self: query, key and value in one matrix; across: the query alone, key and value in one.
+    Packed<T> own(z.batch * z.queries, beside + (self ? 3 * c : c), NAN);
+    Packed<T> context(z.batch * z.keys, beside + 2 * c, NAN);
+    own.fill(beside, c, 1);
+    Packed<T>& keys = self ? own : context;
+    const std::size_t key = beside + (self ? c : 0);
+    keys.fill(key, c, 2);
+    keys.fill(key + c, c, 3);
+    Packed<T> output(z.batch * z.queries, c, NAN);
+    Packed<T> gradient(z.batch * z.queries, c, NAN);
+    gradient.fill(0, c, 4);
+    Packed<T> d_own(own.rows, own.width, NAN);
+    Packed<T> d_context(context.rows, context.width, NAN);
+    Packed<T>& d_keys = self ? d_own : d_context;
+    const Floats32 table = biased ? draw(windows().table_rows() * z.heads, 5) : Floats32();
+    Floats32 d_table = unwritten(table.size());
+    Floats32 log_sums = unwritten(z.batch * z.queries * z.heads);
+
+    dm::cuda::Device& on = device();
+    CHECK_EQUAL(dm::cuda::attention_forward(on, shape(table), own.from(beside), keys.from(key),
+                                            keys.from(key + c), output.from(0), log_sums.data())
+                    .message(),
+                "");
+    CHECK_EQUAL(dm::cuda::attention_backward(
+                    on, shape(table), own.from(beside), keys.from(key), keys.from(key + c),
+                    output.from(0), gradient.from(0), log_sums.data(),
+                    {d_own.from(beside), d_keys.from(key), d_keys.from(key + c), d_table.data()},
+                    on.scratch(dm::cuda::attention_backward_scratch(shape(table))))
+                    .message(),
+                "");
+
+    const Reals added = grid.any() ? windows().added(reals(table), z.heads) : Reals();
+    const Reals dy = reals(gradient.part(0, c));
+    AttentionGradient d;
+    const Reals y = attend(z, reals(own.part(beside, c)), reals(keys.part(key, c)),
+                           reals(keys.part(key + c, c)), added, &dy, &d);
+    CHECK_ERROR(relative_error(output.part(0, c), y), kForward * factor());
+    CHECK_ERROR(relative_error(d_own.part(beside, c), d.query), kBackward * factor());
+    CHECK_ERROR(relative_error(d_keys.part(key, c), d.key), kBackward * factor());
+    CHECK_ERROR(relative_error(d_keys.part(key + c, c), d.value), kBackward * factor());
+    if (biased) {
+      CHECK_ERROR(relative_error(d_table, windows().table_gradient(d.added, z.heads)),
+                  kBackward * factor());
+    }
+    // Columns beside the parts are another's.
+    for (std::size_t row = 0; row < d_own.rows && beside > 0; ++row) {
+      CHECK(std::isnan(dm::cuda::to_float(d_own.data[row * d_own.width])));
+    }
+  }
+};
+
+using Halves = Packing<bf16>;
+
+}  // namespace
+
+TEST("tensor cores are within bfloat16 of float64 at the edges of tiles") {
+  for (const std::size_t width : {std::size_t{32}, std::size_t{64}}) {
+    for (const std::size_t length : {std::size_t{1}, std::size_t{16}, std::size_t{17},
+                                     std::size_t{51}, std::size_t{64}, std::size_t{65}}) {
+      Halves{{1, length, length, 2 * width, 2}}.check();
+    }
+  }
+}
+
+TEST("tensor cores take every cut of keys into warps and groups") {
+  Halves{{2, 102, 102, 64, 1}}.check();
+  Halves{{1, 20, 157, 64, 1}}.check();
+  Halves{{1, 66, 314, 64, 1}}.check();
+  Halves{{1, 20, 330, 32, 1}}.check();
+  Halves{{1, 66, 157, 32, 1}}.check();
+  Halves{{1, 33, 313, 64, 2}}.check();
+  Halves{{1, 33, 81, 32, 1}}.check();
+}
+
+TEST("tensor cores take tiles of 128 queries") {
+  Halves{{1, 530, 18, 64, 1}}.check();
+  Halves{{1, 590, 18, 32, 1}}.check();
+}
+
+TEST("other widths, and rows that are not aligned, are within bfloat16 too") {
+  Halves{{2, 17, 19, 48, 2}}.check();
+  Halves{{1, 18, 18, 64, 2}, {}, false, 1}.check();
+}
+
+TEST("float32 reads packed parts in place") {
+  Packing<float>{{2, 18, 18, 24, 2}, {}, false, 3}.check();
+  Packing<float>{{2, 5, 18, 24, 2}}.check();
+}
+
+TEST("windows of packed parts in place") {
+  Packing<float>{{2, 32, 32, 24, 2}, {8, 4, 4, 4, 2, 0}, true, 1}.check();
+  Halves{{2, 32, 32, 64, 2}, {8, 4, 4, 4, 2, 0}, true}.check();
+}
