@@ -115,7 +115,7 @@ function worstError(actual: ArrayLike<number>, expected: readonly number[]): num
   return worst;
 }
 
-describe('logMel against the figures of facts/model.md §1.1 (float64 NumPy)', () => {
+describe('logMel against the figures of a float64 NumPy program after Kaldi', () => {
   // The output is float32: below 16 in size its rounding is at most 4.8e-7.
   it('gives the two-tone golden A to float32 rounding', () => {
     const twoTones = new Float64Array(160_000).map((_, i) => {

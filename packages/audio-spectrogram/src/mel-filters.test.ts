@@ -31,7 +31,7 @@ function worstError(actual: ArrayLike<number>, expected: readonly number[]): num
 }
 
 describe('melFilterBank', () => {
-  it('has the centres and row sums of facts/model.md §1.1, filter 3 empty', () => {
+  it('has the centres and row sums of a float64 NumPy program after Kaldi, filter 3 empty', () => {
     const bank = melFilterBank();
     const centres = [0, 1, 2, 63, 127].map((m) => bank.centreFrequencies[m]!);
     expect(worstError(centres, [34.0431, 48.36, 62.9562, 1778.7422, 7833.5592])).toBeLessThan(5e-5);

@@ -50,7 +50,7 @@ describe('padOrCut', () => {
 
 describe('normalize', () => {
   it('puts padding at +0.46703 and silence at -1.27759 with the AudioSet figures', () => {
-    // facts/model.md §1.3, float64.
+    // (0 + 4.2677393) / (2 x 4.5689974) and (log 2^-23 + 4.2677393) / (2 x 4.5689974).
     const [padding, silence] = normalize(Float32Array.of(0, logMelFloor), mean, std);
     expect(padding).toBeCloseTo(0.46703, 5);
     expect(silence).toBeCloseTo(-1.27759, 5);

@@ -66,6 +66,7 @@ export type { DecoderInput, ShownTokens } from './decoder-tokens.ts';
 export { interModalLoss, intraModalLoss, reconstructionLoss, totalLoss } from './losses.ts';
 export type { LossTerms } from './losses.ts';
 export { pretrainForward } from './mavil.ts';
+export { pretrainFaults } from './pretrain-faults.ts';
 export type { PretrainOptions, PretrainOutputs } from './mavil.ts';
 export { checkTeacher, teacherTargets } from './teacher.ts';
 export type { Teacher } from './teacher.ts';

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pre-training pass of the paper [DiffMAViL §3, Fig. 1, App. B], from patches to loss.
 // Encoders see visible patches only, all views at once; fusion and decoders run on the first view.
-import { ConfigError } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { ComputeOptions } from './blocks.ts';
@@ -19,6 +18,7 @@ import type { LossTerms } from './losses.ts';
 import { maskRatioOf } from './masking.ts';
 import type { MaskRatios } from './masking.ts';
 import type { Parameters } from './parameters.ts';
+import { refuseOverlap } from './pretrain-faults.ts';
 import { checkSameBatch, noisedTargets, splitTokens } from './split-tokens.ts';
 import type { ModalityInput, SplitTokens } from './split-tokens.ts';
 import { givenTargets } from './teacher.ts';
@@ -59,7 +59,7 @@ export function pretrainForward(
   maskRatio: MaskRatios,
   options: PretrainOptions = {},
 ): PretrainOutputs {
-  refuseOverlap(config);
+  refuseOverlap(config, 'pretrainForward');
   return tf.tidy(() => {
     const present = modalities(config);
     const split = perModality(present, (m) =>
@@ -96,15 +96,6 @@ export function pretrainForward(
       ...(predictions.video && { videoPrediction: predictions.video }),
     };
   });
-}
-
-/** What overlapping patches hide would still be seen in their neighbours. */
-function refuseOverlap({ audio }: ModelConfig): void {
-  if (audio === null || audio.stride === audio.patch) return;
-  throw new ConfigError(
-    `pretrainForward: expected audio.stride to be audio.patch (${audio.patch}), got ${audio.stride}: ` +
-      'overlapping patches can be embedded and classified, not restored',
-  );
 }
 
 /** What the encoders make of each view: [batch, class tokens + K, width] each. */

@@ -29,9 +29,7 @@ export function maskedPredictor(
   options: ComputeOptions = {},
 ): MaskedPredictor {
   if (config.targets.kind !== 'patches') {
-    throw new ConfigError(
-      "predict: expected a model that predicts patches, got one that predicts a teacher's features",
-    );
+    throw new ConfigError("predict: expected a model with targets.kind 'patches', got 'teacher'");
   }
   const encoded = mapPresent(split, ({ patches, visible: order }, m) =>
     encode(config, parameters, m, patches, { ...options, order }),

@@ -89,14 +89,21 @@ describe.each(devices)('a teacher on $name', (device) => {
 describe('checkTeacher', () => {
   it('accepts the model a student was made for', () => {
     expect(() => checkTeacher(presets['mavil-v1-stage2'], presets['mavil-v1'])).not.toThrow();
+    const oneFramePerTubelet = defineModel({ ...tiny, video: { ...tiny.video, predictFrames: 2 } });
+    expect(() => checkTeacher(student, oneFramePerTubelet)).not.toThrow();
   });
 
   it.each<[string, PartialModelConfig, string]>([
     ['of one modality', { ...tiny, video: null }, 'video: null in the teacher'],
     [
-      'of another grid',
+      'of longer sound',
       { ...tiny, audio: { frames: 128, mels: 64, patch: 8 } },
-      "audio: a grid of 16 x 8 tokens for the student's 8 x 8",
+      "audio.frames: 128 for the student's 64",
+    ],
+    [
+      'of the same grid from larger patches',
+      { ...tiny, video: { frames: 4, size: 64, tubelet: 2, patch: 16 } },
+      "video.size: 64 for the student's 32; video.patch: 16 for the student's 8",
     ],
     [
       'of another width',

@@ -5,8 +5,8 @@ import { ConfigError, ShapeError, withoutGradients } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { ComputeOptions } from './blocks.ts';
-import { modalities, tokenGrid } from './config.ts';
-import type { ModelConfig, TargetsConfig } from './config.ts';
+import { audioOf, modalities, videoOf } from './config.ts';
+import type { Modality, ModelConfig, TargetsConfig } from './config.ts';
 import { encode, withoutClassToken } from './encoder.ts';
 import { fuse, mapPresent } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
@@ -46,8 +46,8 @@ export function teacherTargets(
 }
 
 /**
- * Throws ConfigError naming the keys when a student cannot learn from a teacher: another modality, another grid
- * of tokens, another width.
+ * Throws ConfigError naming the keys when a student cannot learn from a teacher: another modality, other input
+ * (both read the same patches), another width.
  */
 export function checkTeacher(student: ModelConfig, teacher: ModelConfig): void {
   const { targets } = student;
@@ -58,11 +58,10 @@ export function checkTeacher(student: ModelConfig, teacher: ModelConfig): void {
   }
   const faults = modalities(student).flatMap((modality) => {
     if (teacher[modality] === null) return [`${modality}: null in the teacher`];
-    const [own, its] = [tokenGrid(student, modality), tokenGrid(teacher, modality)];
-    if (own.join() === its.join()) return [];
-    return [
-      `${modality}: a grid of ${its.join(' x ')} tokens for the student's ${own.join(' x ')}`,
-    ];
+    const [own, its] = [inputOf(student, modality), inputOf(teacher, modality)];
+    return Object.entries(own)
+      .filter(([key, value]) => its[key] !== value)
+      .map(([key, value]) => `${modality}.${key}: ${its[key]} for the student's ${value}`);
   });
   if (teacher.encoder.width !== targets.width) {
     faults.push(`encoder.width: ${teacher.encoder.width} for targets.width ${targets.width}`);
@@ -70,6 +69,13 @@ export function checkTeacher(student: ModelConfig, teacher: ModelConfig): void {
   if (faults.length > 0) {
     throw new ConfigError(`teacher: expected one that fits the student, got ${faults.join('; ')}`);
   }
+}
+
+/** What a clip's patches of one modality depend on. */
+function inputOf(config: ModelConfig, modality: Modality): Record<string, number> {
+  if (modality === 'audio') return { ...audioOf(config) };
+  const { predictFrames: _target, ...input } = videoOf(config);
+  return input;
 }
 
 function standardised(tokens: tf.Tensor3D): tf.Tensor3D {

@@ -16,7 +16,7 @@ export interface DataConfig {
   readonly videoSeconds: number;
   /** Whether audio is cut to the video's window, so that both see the same moment. Default false: audio uses the whole clip [DiffMAViL §C]. */
   readonly sharedWindow: boolean;
-  /** Mean and standard deviation of the raw log-mel; null: measured on the training clips. Default null. */
+  /** Mean and standard deviation of the raw log-mel; null: the teacher's, or else measured on the training clips. Default null. */
   readonly audioStatistics: { readonly mean: number; readonly std: number } | null;
   /** Decoding threads, 1..64. Default 1. */
   readonly workers: number;

@@ -66,6 +66,24 @@ describe('defineRun', () => {
     );
   });
 
+  it('refuses masking that leaves a modality nothing to see or to predict in some epoch, naming each once', () => {
+    const masking = { kind: 'linear', start: 0.5, end: 0.99 };
+    expect(messageOf(() => defineRun({ model: 'tiny', masking, epochs: 2 }))).toBe(
+      'run config: masking: audio: expected a mask ratio that leaves visible and masked tokens of 64, got 0.99; ' +
+        'masking: video: expected a mask ratio that leaves visible and masked tokens of 32, got 0.99',
+    );
+    expect(messageOf(() => defineRun({ model: 'tiny', masking: { ...masking, end: 0.9 } }))).toBe(
+      'no error',
+    );
+    const overlapping = {
+      audio: { frames: 68, mels: 68, patch: 8, stride: 4 },
+      decoder: { audioAttention: 'global' },
+    };
+    expect(messageOf(() => defineRun({ model: overlapping }))).toBe(
+      'run config: model: expected audio.stride to be audio.patch (8), got 4: overlapping patches can be embedded and classified, not restored',
+    );
+  });
+
   it('names the presets when the model is none of them', () => {
     expect(messageOf(() => defineRun({ model: 'huge' }))).toMatch(
       /^run config: expected model to be a preset \(tiny, small, base, .*\) or an object, got 'huge'$/,

@@ -2,7 +2,13 @@
 // The configuration of a run: plain JSON, checked at once, frozen. Its fields are described in config-types.ts; errors use the same names.
 // `defineRun` is for pre-training, `defineFinetune` for classifiers; the parts they share stand once.
 import { ConfigError } from '@diffmavil/core';
-import { type ModelConfig, type PresetName, defineModel, presets } from '@diffmavil/model';
+import {
+  type ModelConfig,
+  type PresetName,
+  defineModel,
+  presets,
+  pretrainFaults,
+} from '@diffmavil/model';
 import { z } from 'zod';
 import { closestName } from './closest-name.ts';
 import type { FinetuneConfig, RunConfig, SharedConfig } from './config-types.ts';
@@ -137,7 +143,7 @@ const finetuneSchema = z.strictObject({
 });
 
 /**
- * Fills defaults and checks a pre-training configuration.
+ * Fills defaults and checks a pre-training configuration, the masking of every epoch included.
  * @param partial Fields to set; `model` is a preset's name or a (partial) model configuration.
  * @throws ConfigError naming every fault at once.
  */
@@ -147,6 +153,7 @@ export function defineRun(partial: unknown): RunConfig {
   const schema = byModality ? runSchemaByModality : runSchema;
   const config = check(schema, partial, 'run config') as RunConfig;
   const faults = [
+    ...pretrainFaults(config.model, config.masking, config.epochs),
     ...(config.batch.adaptive && !('kind' in config.masking)
       ? ['batch.adaptive: expected false with a curriculum per modality, got true']
       : []),

@@ -26,7 +26,7 @@ import { classifierLoss } from './finetune-loss.ts';
 import { visibleTokens } from './finetune-masking.ts';
 import { classifierModel, initialWeights, layerScales } from './finetune-model.ts';
 import type { ProgressOutput } from './progress.ts';
-import { type RunRecord, modelFolder, openRunFolder } from './run-folder.ts';
+import { type RunRecord, differences, modelFolder, openRunFolder } from './run-folder.ts';
 import type { LossOutputs } from './step.ts';
 import { type Task, type TrainResult, train } from './train.ts';
 
@@ -107,11 +107,11 @@ function labelsOf(all: readonly string[], clips: readonly ClipEntry[], data: str
 }
 
 function assertSameEncoder(from: ModelConfig, to: ModelConfig, folder: string): void {
-  const inputs = (config: ModelConfig): string =>
-    JSON.stringify([config.encoder, config.audio, config.video]);
-  if (inputs(from) !== inputs(to)) {
+  const keys = ['encoder', 'audio', 'video'] as const;
+  const faults = keys.flatMap((key) => differences(to[key], from[key], `model.${key}`));
+  if (faults.length > 0) {
     throw new ConfigError(
-      `${folder}: expected the encoder and input sizes of the fine-tune config, got others. Try: leave model out of the config`,
+      `${folder}: expected the encoder and input sizes of the fine-tune config, got ${faults.join('; ')}. Try: leave model out of the config`,
     );
   }
 }

@@ -28,7 +28,7 @@ import {
   teacherTargets,
   tokenCount,
 } from '@diffmavil/model';
-import { loadModelFolder, saveModelFolder } from '@diffmavil/model/node';
+import { type ModelFolder, loadModelFolder, saveModelFolder } from '@diffmavil/model/node';
 import { adaptiveBatchSize } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { RunConfig } from './config.ts';
@@ -58,30 +58,36 @@ export async function pretrain(options: PretrainOptions): Promise<Omit<TrainResu
   const dataset = readDataset(data, config.data);
   const clips = clipsOfSplits(dataset, config.data.trainSplits);
   const record: RunRecord = { kind: 'pretrain', config, data: dataset.source };
-  const checkpoint = openRunFolder(run, record, options.resume);
-  const preprocessor = await buildPreprocessor({ config, clips, run, output });
   const teacher = await loadTeacher(config);
-  const { parameters, ...result } = await train({
-    run,
-    record,
-    checkpoint,
-    datasetHash: dataset.hash,
-    loader: trainingLoader(config, clips, preprocessor),
-    task: pretrainTask(config, teacher),
-    initialize: () => initializeParameters(config.model, fold(makeKey(config.seed), 'initialize')),
-    parameterNames: Object.keys(parameterShapes(config.model)),
-    output,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  });
-  disposeTree(teacher?.parameters);
-  if (result.finished)
-    await saveModelFolder(modelFolder(run), { config: config.model, parameters, preprocessor });
-  disposeTree(parameters);
-  return result;
+  try {
+    const checkpoint = openRunFolder(run, record, options.resume);
+    // Choice: the student's sound is scaled as the teacher's was; what else it saw would be foreign to it.
+    const scale = teacher?.preprocessor.audio ?? null;
+    const preprocessor = await buildPreprocessor({ config, clips, run, output, scale });
+    const { parameters, ...result } = await train({
+      run,
+      record,
+      checkpoint,
+      datasetHash: dataset.hash,
+      loader: trainingLoader(config, clips, preprocessor),
+      task: pretrainTask(config, teacher),
+      initialize: () =>
+        initializeParameters(config.model, fold(makeKey(config.seed), 'initialize')),
+      parameterNames: Object.keys(parameterShapes(config.model)),
+      output,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    if (result.finished)
+      await saveModelFolder(modelFolder(run), { config: config.model, parameters, preprocessor });
+    disposeTree(parameters);
+    return result;
+  } finally {
+    disposeTree(teacher?.parameters);
+  }
 }
 
 /** The frozen model whose features are predicted, if the configuration has one. */
-async function loadTeacher(config: RunConfig): Promise<Teacher | null> {
+async function loadTeacher(config: RunConfig): Promise<ModelFolder | null> {
   if (config.teacher === null) return null;
   const teacher = await loadModelFolder(modelFolderOf(config.teacher));
   try {

@@ -88,7 +88,8 @@ function assertSameRun(run: string, record: RunRecord): void {
   );
 }
 
-function differences(before: unknown, after: unknown, path: string): string[] {
+/** Clauses `path value instead of value before`, one for each value that differs. */
+export function differences(before: unknown, after: unknown, path: string): string[] {
   if (JSON.stringify(before) === JSON.stringify(after)) return [];
   const isRecord = (value: unknown): value is Record<string, unknown> =>
     typeof value === 'object' && value !== null;

@@ -55,7 +55,7 @@ export async function trainStep(
   }
 }
 
-/** Only weights of linear layers decay; biases, norms, tokens and bias tables do not [facts: no decay on 1-d parameters]. */
+/** Only weights of linear layers decay; biases, norms, tokens and bias tables do not [MAE fine-tuning, AudioMAE: none on one axis]. */
 export function decays(name: string, rank: number): boolean {
   return name.endsWith('.weight') && rank >= 2;
 }

@@ -264,6 +264,7 @@ describe('training', () => {
       'model.masked.kind=mask-token',
       'model.targets={"kind":"teacher","width":24}',
       `teacher=${run}`,
+      'data.audioStatistics=null',
     ].flatMap((setting) => ['--set', setting]);
     const { code, err } = await diffmavil(...pretrainArguments(student), ...settings);
     expect([code, err.includes('Error')]).toEqual([0, false]);
@@ -277,6 +278,9 @@ describe('training', () => {
     expect(steps[0]?.['audioLoss']).toBeGreaterThan(0.5);
     const { shape } = readSafetensors(weightsOf(student), 'student')['video_decoder.head.weight']!;
     expect(shape).toEqual([24, 16]);
+    // Sound is scaled as the teacher's was, not by figures of its own.
+    const { audio } = JSON.parse(readFileSync(join(student, 'preprocessor.json'), 'utf8'));
+    expect(audio).toEqual({ sampleRate: 16_000, mels: 64, frames: 64, mean: -6, std: 4 });
   }, 120_000);
 
   it('skips a corrupt clip among good ones, counts it and names it', async () => {
@@ -378,7 +382,18 @@ describe('what goes wrong', () => {
       unfit,
       /^diffmavil pretrain: teacher: expected one that fits the student, got encoder\.width: 24 for targets\.width 32$/,
     );
+    expect(existsSync(join(work, 'unfit'))).toBe(false);
   }, 120_000);
+
+  it('refuses masking that some epoch cannot have, before anything is read or written', async () => {
+    const masked = join(work, 'masked-too-little');
+    const masking = 'masking={"kind":"linear","start":0.9,"end":0.4}';
+    expectSentence(
+      await diffmavil(...pretrainArguments(masked), '--set', masking),
+      /^diffmavil pretrain: run config: masking: audio: expected a mask ratio of at least 0\.5, so that two views of 64 tokens do not overlap, got 0\.4\./,
+    );
+    expect(existsSync(masked)).toBe(false);
+  });
 
   it('names an unknown config key with the nearest known one', async () => {
     expectSentence(

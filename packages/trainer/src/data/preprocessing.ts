@@ -26,6 +26,8 @@ interface Options {
   readonly clips: readonly ClipEntry[];
   readonly run: string;
   readonly output: ProgressOutput;
+  /** Mean and deviation where the configuration has none; null: measured. Default null. */
+  readonly scale?: { readonly mean: number; readonly std: number } | null;
 }
 
 /** Reads the run's preprocessor, or makes and keeps it. */
@@ -48,8 +50,13 @@ export async function buildPreprocessor(options: Options): Promise<Preprocessor>
       ? null
       : { sampleRate, mels: model.audio.mels, frames: model.audio.frames };
   const statistics =
-    data.audioStatistics ?? (shape === null ? null : await measure(options, shape, video));
-  const audio = shape === null || statistics === null ? null : { ...shape, ...statistics };
+    data.audioStatistics ??
+    options.scale ??
+    (shape === null ? null : await measure(options, shape, video));
+  const audio =
+    shape === null || statistics === null
+      ? null
+      : { ...shape, mean: statistics.mean, std: statistics.std };
   const preprocessor: Preprocessor = { audio, video, labels: null, task: null };
   mkdirSync(options.run, { recursive: true });
   writeFileAtomically(file, `${JSON.stringify(preprocessor, null, 2)}\n`);
