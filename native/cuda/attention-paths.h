@@ -28,6 +28,16 @@ void tensor_forward(Device& device, const AttentionCall& call);
 std::size_t tensor_backward_scratch(const AttentionShape& shape);
 void tensor_backward(Device& device, const AttentionCall& call, float* scratch);
 
+/// By tensor cores within windows of 16 tokens: bfloat16, head widths 32 and 64, 16-byte rows.
+bool window_takes(const AttentionCall& call);
+void window_forward(Device& device, const AttentionCall& call);
+std::size_t window_backward_scratch(const AttentionShape& shape);
+void window_backward(Device& device, const AttentionCall& call, float* scratch);
+
+/// table [table rows, heads] = sums of `parts` partial ones, in order.
+void add_table(Device& device, const AttentionShape& shape, const float* partials,
+               std::int64_t parts, float* table);
+
 /// Rows at `stride` as kernels take them.
 template <class Rows, class T>
 Rows rows_as(const TokenMatrix& matrix) {

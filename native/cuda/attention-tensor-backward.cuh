@@ -61,7 +61,7 @@ struct BackwardShape {
   static constexpr int kWarps = kWarps_;
   static constexpr int kEach = kEach_;        // tiles of 16 keys of a warp
   static constexpr int kQueries = kQueries_;  // of a tile
-  static constexpr int kThreads = kWarps * kWarpLanes;
+  static constexpr int kThreads = kWarps * kWarp;
   static constexpr int kKeys = 16 * kEach * kWarps;  // G
   static constexpr std::uint32_t kKeyBytes = kKeys * kWidth * sizeof(bf16);
   static constexpr std::uint32_t kQueryBytes = kQueries * kWidth * sizeof(bf16);
@@ -97,10 +97,11 @@ attention_tensor_delta(TensorDelta p) {
   const std::int64_t head = there ? at / kParts : 0;  // of row head / heads
   const std::int64_t row = head / p.heads;
   const std::int64_t column = head % p.heads * kWidth + at % kParts * 8;
-  const auto left =
-      *reinterpret_cast<const Sixteen*>(p.output.data + row * p.output.stride + column);
-  const auto right = *reinterpret_cast<const Sixteen*>(
-      p.output_gradient.data + row * p.output_gradient.stride + column);
+  const auto words = [](const bf16* from) {
+    return read_four(reinterpret_cast<const std::uint32_t*>(from));
+  };
+  const auto left = words(p.output.data + row * p.output.stride + column);
+  const auto right = words(p.output_gradient.data + row * p.output_gradient.stride + column);
   float sum = 0;
   DM_UNROLL
   for (int e = 0; e < 4; ++e) {
@@ -127,7 +128,7 @@ DM_DEVICE void take_queries(const TensorBackward& p, unsigned char* memory, int 
       reinterpret_cast<const float*>(memory + Z::kLogSums) + stage * Z::kQueries;
   const auto* const deltas =
       reinterpret_cast<const float*>(memory + Z::kDeltas) + stage * Z::kQueries;
-  const int lane = thread_index() % kWarpLanes;
+  const int lane = thread_index() % kWarp;
   const std::uint32_t key_rows = Rows::rows16(shared, own);
   const std::uint32_t query_columns = Rows::columns16(query, 0);
   const std::uint32_t query_rows = Rows::rows16(query, 0);
@@ -151,7 +152,7 @@ DM_DEVICE void take_queries(const TensorBackward& p, unsigned char* memory, int 
       mma_m16n8k16(d_scores[j + 1], value, columns[2], columns[3]);
     }
   }
-  const float scale = p.scale * 1.44269504f;
+  const float scale = p.scale * kLog2E;
   const std::uint32_t scores_at =
       Z::kScores + ScoreRows::offset(own + lane / 4, 0) + static_cast<std::uint32_t>(lane % 4 * 4);
   DM_UNROLL
@@ -196,11 +197,11 @@ DM_DEVICE void add_query_gradients(const TensorBackward& p, unsigned char* memor
   using Rows = SharedRows<Z::kWidth>;
   using ScoreRows = SharedRows<Z::kQueries>;
   const std::uint32_t shared = shared_address(memory);
-  const int lane = thread_index() % kWarpLanes;
+  const int lane = thread_index() % kWarp;
   const int live = p.keys - first_key < p.group ? p.keys - first_key : p.group;
   constexpr int kAcross = Z::kWidth / 16;
   DM_ROLLED
-  for (int unit = thread_index() / kWarpLanes; unit < Z::kQueries / 16 * kAcross;
+  for (int unit = thread_index() / kWarp; unit < Z::kQueries / 16 * kAcross;
        unit += Z::kWarps) {
     const int row = unit / kAcross * 16;
     const int part = unit % kAcross * 2;
@@ -247,7 +248,7 @@ DM_DEVICE void add_query_gradients(const TensorBackward& p, unsigned char* memor
 template <int kWidth>
 DM_DEVICE void write_key_gradients(bf16* to, std::int64_t stride, int live,
                                    const float (&sums)[kWidth / 8][4], float factor) {
-  const int lane = thread_index() % kWarpLanes;
+  const int lane = thread_index() % kWarp;
   DM_UNROLL
   for (int r = 0; r < 2; ++r) {
     const int own = lane / 4 + 8 * r;
@@ -292,7 +293,7 @@ attention_tensor_backward(TensorBackward p) {
   auto& head = *reinterpret_cast<TensorHead*>(memory + Z::kHead);
   if (thread_index() == 0) head = TensorHead(p, Z::kWidth);
   const int tiles = (p.queries + Z::kQueries - 1) / Z::kQueries;
-  const int own = thread_index() / kWarpLanes * 16 * Z::kEach;
+  const int own = thread_index() / kWarp * 16 * Z::kEach;
   DM_ROLLED
   for (int first_key = 0; first_key < p.keys; first_key += p.group) {
     const int live = p.keys - first_key < p.group ? p.keys - first_key : p.group;

@@ -14,7 +14,6 @@ namespace dm::cuda {
 
 namespace {
 
-constexpr float kLog2E = 1.44269504f;
 constexpr std::int64_t kManyQueries = 512;  // from here on tiles of 128 queries waste little
 
 Bf16Rows rows_of(const TokenMatrix& matrix) { return rows_as<Bf16Rows, bf16>(matrix); }
@@ -36,7 +35,7 @@ void launch_forward(Device& device, const AttentionCall& call) {
                         .heads = static_cast<int>(shape.heads),
                         .scale = scale_of(shape) * kLog2E};
   const Grid grid{.blocks = shape.batch * shape.heads * blocks_for(shape.queries, kQueries),
-                  .threads = kTensorWarps * kWarpLanes,
+                  .threads = kTensorWarps * kWarp,
                   .shared_bytes = tensor_forward_shared<kWidth, kQueries>()};
   launch<attention_tensor_forward<kWidth, kQueries>>(device, grid, p);
 }

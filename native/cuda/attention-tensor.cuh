@@ -6,11 +6,11 @@
 // B batch, H heads, Q queries, K keys, D head width.
 #pragma once
 
-#include "cuda/core/simt.cuh"
+#include "cuda/core/reduce.cuh"
+#include "cuda/window-grid.cuh"
 
 namespace dm::cuda {
 
-constexpr int kWarpLanes = 32;
 constexpr int kTensorWarps = 4;  // of the forward pass
 constexpr int kTensorKeys = 64;  // of a tile
 
@@ -18,11 +18,6 @@ constexpr int kTensorKeys = 64;  // of a tile
 struct Bf16Rows {
   bf16* data;
   std::int64_t stride;
-};
-
-/// 16 bytes that are loaded and stored at once.
-struct alignas(16) Sixteen {
-  std::uint32_t at[4];
 };
 
 /// Rows of kColumns bfloat16 (32 or 64) in shared memory. The 16-byte parts of a row are permuted by row, so that the eight rows of an
@@ -38,12 +33,12 @@ struct SharedRows {
   /// The lane's address for fragments of 16 rows from `row` on by 16 columns: rows along the lanes of A or, for two tiles of 8 columns,
   /// along those of B transposed. `tile` is a multiple of 128.
   DM_DEVICE static std::uint32_t rows16(std::uint32_t tile, int row) {
-    const int lane = thread_index() % kWarpLanes;
+    const int lane = thread_index() % kWarp;
     return tile + offset(row + lane % 16, lane / 16);
   }
   /// The lane's address for fragments of B: two tiles of 8 columns, which are rows here, by 16 deep.
   DM_DEVICE static std::uint32_t columns16(std::uint32_t tile, int row) {
-    const int lane = thread_index() % kWarpLanes;
+    const int lane = thread_index() % kWarp;
     return tile + offset(row + lane % 8 + lane / 16 * 8, lane / 8 % 2);
   }
   /// An address of part 0 (or of parts 0 and 1, for a multiple of 2) so many rows, a multiple of 8, and parts further.
@@ -152,10 +147,10 @@ struct SoftmaxRows {
 
 /// One block a tile of queries of one head: block [B, H, tiles].
 template <int kWidth, int kQueries>
-DM_KERNEL(kTensorWarps* kWarpLanes, kQueries == 64 ? 3 : 2)
+DM_KERNEL(kTensorWarps* kWarp, kQueries == 64 ? 3 : 2)
 attention_tensor_forward(TensorForward p) {
   using Rows = SharedRows<kWidth>;
-  constexpr int kThreads = kTensorWarps * kWarpLanes;
+  constexpr int kThreads = kTensorWarps * kWarp;
   constexpr int kEach = kQueries / (16 * kTensorWarps);
   constexpr int kSteps = kWidth / 16;
   constexpr std::uint32_t kKeyBytes = kTensorKeys * kWidth * sizeof(bf16);
@@ -171,8 +166,8 @@ attention_tensor_forward(TensorForward p) {
   const bf16* const query = p.query.data + sample * p.queries * p.query.stride + column;
   const bf16* const key = p.key.data + sample * p.keys * p.key.stride + column;
   const bf16* const value = p.value.data + sample * p.keys * p.value.stride + column;
-  const int lane = thread_index() % kWarpLanes;
-  const int own = thread_index() / kWarpLanes * 16 * kEach;  // the warp's first row of the tile
+  const int lane = thread_index() % kWarp;
+  const int own = thread_index() / kWarp * 16 * kEach;  // the warp's first row of the tile
   const bool idle = first_query + own >= p.queries;
 
   Rows::template copy<kQueries, kThreads>(shared_query, query, p.query.stride, first_query, p.queries);
@@ -297,12 +292,12 @@ attention_tensor_forward(TensorForward p) {
   warp_sync();
   bf16* const output = p.output.data + sample * p.queries * p.output.stride + column;
   DM_UNROLL
-  for (int i = lane; i < 16 * kEach * Rows::kParts; i += kWarpLanes) {
+  for (int i = lane; i < 16 * kEach * Rows::kParts; i += kWarp) {
     const int row = own + i / Rows::kParts;
     const int part = i % Rows::kParts;
     if (first_query + row >= p.queries) continue;
-    *reinterpret_cast<Sixteen*>(output + (first_query + row) * p.output.stride + part * 8) =
-        *reinterpret_cast<const Sixteen*>(memory + Rows::offset(row, part));
+    write_four(reinterpret_cast<std::uint32_t*>(output + (first_query + row) * p.output.stride + part * 8),
+               read_four(reinterpret_cast<const std::uint32_t*>(memory + Rows::offset(row, part))));
   }
 }
 

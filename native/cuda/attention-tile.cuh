@@ -12,8 +12,6 @@ namespace dm::cuda {
 
 constexpr int kChunk = 64;               // columns of a head that are in shared memory at a time
 constexpr int kChunkPitch = kChunk + 4;  // floats from row to row: 16-byte loads of 8 rows reach all banks
-constexpr float kLog2E = 1.44269504f;
-constexpr float kOtherRegion = -100.0f * kLog2E;
 
 /// Rows of all samples: row r at `stride` elements times r, head h in columns [h D, (h + 1) D).
 template <class T>
@@ -38,17 +36,11 @@ struct AttentionInputs {
   bool vectors;       ///< whether four elements from a multiple of four are aligned, in every matrix
 };
 
-/// Four floats that are loaded and stored at once.
-struct alignas(16) Four {
-  float at[4];
-};
-struct alignas(8) FourHalves {
-  bf16 at[4];
-};
+using Four = FourOf<float>;
 
-DM_DEVICE Four load_four(const float* from) { return *reinterpret_cast<const Four*>(from); }
+DM_DEVICE Four load_four(const float* from) { return read_four(from); }
 DM_DEVICE Four load_four(const bf16* from) {
-  const FourHalves halves = *reinterpret_cast<const FourHalves*>(from);
+  const FourOf<bf16> halves = read_four(from);
   return {{to_float(halves.at[0]), to_float(halves.at[1]), to_float(halves.at[2]),
            to_float(halves.at[3])}};
 }
@@ -116,7 +108,7 @@ struct Tile {
           for (int e = 0; e < 4 && c + e < p.width; ++e) four.at[e] = to_float(source[e]);
         }
       }
-      *reinterpret_cast<Four*>(to + row * kChunkPitch + i % (kChunk / 4) * 4) = four;
+      write_four(to + row * kChunkPitch + i % (kChunk / 4) * 4, four);
     }
   }
 

@@ -118,6 +118,12 @@ void find_deltas(Device& device, const AttentionCall& call, float* delta) {
       device, {.blocks = blocks_for(p.rows, kDeltaWarps), .threads = kDeltaWarps * kWarp}, p);
 }
 
+/// Partial sums of the table's gradient that attention_backward_tiles writes.
+std::int64_t table_parts(const AttentionShape& shape) {
+  const std::int64_t tokens = shape.windows.tokens();
+  return parts_of(shape) * blocks_for(tokens, tile_of(tokens, tokens));
+}
+
 template <class T>
 void backward_by_tiles(Device& device, const AttentionCall& call, float* scratch) {
   const AttentionShape& shape = call.shape;
@@ -143,24 +149,9 @@ void backward_by_tiles(Device& device, const AttentionCall& call, float* scratch
     grid.blocks = one_tile * blocks_for(call.keys(), tile);
     launch<attention_backward_tiles<T, tile, side, windowed, true>>(device, grid, p);
   });
-}
-
-/// Partial sums of the table's gradient that attention_backward_tiles writes.
-std::int64_t table_parts(const AttentionShape& shape) {
-  const std::int64_t tokens = shape.windows.tokens();
-  return parts_of(shape) * blocks_for(tokens, tile_of(tokens, tokens));
-}
-
-void add_table(Device& device, const AttentionShape& shape, const float* partials, float* table) {
-  const int width = static_cast<int>(shape.windows.table_rows() * shape.heads);
-  const AddPartials sums{.partials = partials,
-                         .first = table,
-                         .second = nullptr,
-                         .parts = static_cast<int>(table_parts(shape)),
-                         .sums = 1,
-                         .width = width};
-  launch<add_partials>(
-      device, {.blocks = blocks_for(width, kAddPartialsThreads), .threads = kAddPartialsThreads}, sums);
+  if (shape.table != nullptr) {
+    add_table(device, shape, partials, table_parts(shape), call.gradients.table);
+  }
 }
 
 /// Lengths and widths are ints in kernels.
@@ -208,6 +199,19 @@ WindowGrid read_window_grid(Arguments& in, std::size_t first, std::int64_t token
           .right = static_cast<int>(right.shift)};
 }
 
+void add_table(Device& device, const AttentionShape& shape, const float* partials,
+               std::int64_t parts, float* table) {
+  const std::int64_t width = shape.windows.table_rows() * shape.heads;
+  const AddPartials sums{.partials = partials,
+                         .first = table,
+                         .second = nullptr,
+                         .parts = static_cast<int>(parts),
+                         .sums = 1,
+                         .width = static_cast<int>(width)};
+  launch<add_partials>(
+      device, {.blocks = blocks_for(width, kAddPartialsThreads), .threads = kAddPartialsThreads}, sums);
+}
+
 Status attention_forward(Device& device, const AttentionShape& shape, const TokenMatrix& query,
                          const TokenMatrix& key, const TokenMatrix& value,
                          const TokenMatrix& output, float* log_sums) {
@@ -215,6 +219,8 @@ Status attention_forward(Device& device, const AttentionShape& shape, const Toke
   const AttentionCall call{shape, query, key, value, output, {}, log_sums, {}};
   if (tensor_takes(call)) {
     tensor_forward(device, call);
+  } else if (window_takes(call)) {
+    window_forward(device, call);
   } else if (shape.bfloat16) {
     forward_by_tiles<bf16>(device, call);
   } else {
@@ -228,7 +234,10 @@ std::size_t attention_backward_scratch(const AttentionShape& shape) {
                                  ? 0
                                  : table_parts(shape) * shape.windows.table_rows() * shape.heads;
   const std::size_t by_tiles = static_cast<std::size_t>(shape.log_sums() + table) * sizeof(float);
-  return std::max(by_tiles, shape.bfloat16 ? tensor_backward_scratch(shape) : 0);
+  if (!shape.bfloat16) return by_tiles;
+  const std::size_t by_tensor_cores =
+      shape.windows.any() ? window_backward_scratch(shape) : tensor_backward_scratch(shape);
+  return std::max(by_tiles, by_tensor_cores);
 }
 
 Status attention_backward(Device& device, const AttentionShape& shape, const TokenMatrix& query,
@@ -242,12 +251,13 @@ Status attention_backward(Device& device, const AttentionShape& shape, const Tok
   auto* const floats = static_cast<float*>(scratch);
   if (tensor_takes(call)) {
     tensor_backward(device, call, floats);
+  } else if (window_takes(call)) {
+    window_backward(device, call, floats);
   } else if (shape.bfloat16) {
     backward_by_tiles<bf16>(device, call, floats);
   } else {
     backward_by_tiles<float>(device, call, floats);
   }
-  if (shape.table != nullptr) add_table(device, shape, floats + shape.log_sums(), gradients.table);
   return device.status();
 }
 

@@ -7,6 +7,11 @@
 
 namespace dm::cuda {
 
+/// Scores are kept in powers of two.
+constexpr float kLog2E = 1.44269504f;
+/// What is added to the score of two tokens of a window from different regions.
+constexpr float kOtherRegion = -100.0f * kLog2E;
+
 struct WindowGrid {
   int rows = 0, columns = 0;
   int a = 0, b = 0;  ///< rows and columns of a window; 0: no windows
@@ -25,11 +30,16 @@ struct WindowGrid {
     const int column = window % across() * b + place % b;
     return (row + down) % rows * columns + (column + right) % columns;
   }
-  /// Tokens of a window in different regions came together by the shift: -100 is added to their scores.
+  /// Tokens of a window in different regions came together by the shift alone.
   DM_BOTH int region(int window, int place) const {
     const int row = window / across() * a + place / b;
     const int column = window % across() * b + place % b;
     return 3 * band(row, rows, a, down) + band(column, columns, b, right);
+  }
+  /// Whether the tokens of a window are of different regions.
+  DM_BOTH bool mixed(int window) const {
+    return (down > 0 && window / across() == rows / a - 1) ||
+           (right > 0 && window % across() == across() - 1);
   }
   /// code(query) - code(key) + centre() is the row of the table for the two places.
   DM_BOTH int code(int place) const { return place / b * offsets_across() + place % b; }

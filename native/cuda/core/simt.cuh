@@ -110,6 +110,12 @@ DM_DEVICE void load_matrix_transposed(std::uint32_t (&tiles)[4], std::uint32_t r
                : "=r"(tiles[0]), "=r"(tiles[1]), "=r"(tiles[2]), "=r"(tiles[3])
                : "r"(row));
 }
+/// An 8 x 8 tile of 16-bit numbers, as ldmatrix gives it, transposed.
+DM_DEVICE std::uint32_t transpose_tile(std::uint32_t tile) {
+  std::uint32_t transposed;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(tile));
+  return transposed;
+}
 /// c [16, 8] += a [16, 16] b [16, 8]: bfloat16 products, float32 sums.
 DM_DEVICE void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                             std::uint32_t b1) {

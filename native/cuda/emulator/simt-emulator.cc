@@ -21,7 +21,7 @@ constexpr int kPoison = 0xCB;
 
 enum class State { kRunnable, kAtBarrier, kInCollective, kDone };
 
-enum Operation { kNone, kLoad, kLoadTransposed, kMma, kWarpSync, kBallot };  // shuffles are numbered from 32 on
+enum Operation { kNone, kLoad, kLoadTransposed, kMma, kWarpSync, kBallot, kTranspose };  // shuffles are numbered from 32 on
 
 struct Copy {
   std::uint32_t shared;
@@ -269,6 +269,23 @@ void load_matrix(std::uint32_t (&tiles)[4], std::uint32_t row, bool transposed) 
           }
         }
       });
+}
+
+std::uint32_t transpose_tile(std::uint32_t tile) {
+  const int thread = active->current;
+  collective(
+      kTranspose, [tile](Warp& warp, std::size_t lane) { warp.value[lane] = tile; },
+      [](Warp& warp) {
+        const auto at = [&warp](std::size_t row, std::size_t column) {
+          return warp.value[row * 4 + column / 2] >> (column % 2 * 16) & 0xffff;
+        };
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+          const std::size_t along = lane % 4 * 2;
+          warp.taken[lane] = at(along, lane / 4) | (at(along + 1, lane / 4) << 16);
+        }
+      });
+  const Warp& warp = active->warps[static_cast<std::size_t>(thread / kLanes)];
+  return static_cast<std::uint32_t>(warp.taken[static_cast<std::size_t>(thread % kLanes)]);
 }
 
 void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {

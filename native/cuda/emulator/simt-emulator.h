@@ -46,6 +46,7 @@ void async_copy16(std::uint32_t shared, const void* global, bool valid);
 void async_commit();
 void async_wait(int pending);
 void load_matrix(std::uint32_t (&tiles)[4], std::uint32_t row, bool transposed);
+std::uint32_t transpose_tile(std::uint32_t tile);
 void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
 
 }  // namespace emulator
@@ -129,6 +130,7 @@ inline void load_matrix(std::uint32_t (&tiles)[4], std::uint32_t row) {
 inline void load_matrix_transposed(std::uint32_t (&tiles)[4], std::uint32_t row) {
   emulator::load_matrix(tiles, row, true);
 }
+inline std::uint32_t transpose_tile(std::uint32_t tile) { return emulator::transpose_tile(tile); }
 inline void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                          std::uint32_t b1) {
   emulator::mma_m16n8k16(c, a, b0, b1);

@@ -165,5 +165,15 @@ TEST("float32 reads packed parts in place") {
 
 TEST("windows of packed parts in place") {
   Packing<float>{{2, 32, 32, 24, 2}, {8, 4, 4, 4, 2, 0}, true, 1}.check();
-  Halves{{2, 32, 32, 64, 2}, {8, 4, 4, 4, 2, 0}, true}.check();
+  Halves{{2, 32, 32, 48, 2}, {8, 4, 4, 4, 2, 0}, true}.check();
+  Halves{{1, 32, 32, 64, 2}, {8, 4, 8, 4, 0, 0}, true}.check();
+}
+
+TEST("windows of 16 tokens by tensor cores are within bfloat16 of float64") {
+  // Heads that do not fill a block, more windows than one part takes, no table, and other shapes of 16.
+  Halves{{3, 64, 64, 160, 5}, {8, 8, 4, 4, 2, 2}, true}.check();
+  Halves{{1, 32, 32, 128, 2}, {4, 8, 4, 4, 0, 1}, true}.check();
+  Halves{{2, 32, 32, 64, 2}, {8, 4, 4, 4, 2, 0}, false}.check();
+  Halves{{1, 64, 64, 96, 3}, {4, 16, 2, 8, 1, 3}, true}.check();
+  Halves{{1, 1088, 1088, 32, 1}, {136, 8, 4, 4, 2, 2}, true}.check();
 }
