@@ -77,7 +77,7 @@ DM_DEVICE void write_table_part(const WindowBackward& p, const float* pairs, int
 
 /// One warp a head of some windows: block [parts, groups of heads].
 template <int kWidth>
-DM_KERNEL(kWindowThreads, 2)
+DM_KERNEL(kWindowThreads, kWidth == 32 ? 2 : 1)
 attention_window_backward(WindowBackward p) {
   const WindowPlace place(p.in);
   const int lane = thread_index() % kWarp;

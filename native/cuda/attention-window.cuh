@@ -183,7 +183,7 @@ struct WindowForward {
 
 /// One warp a head of some windows: block [parts, groups of heads].
 template <int kWidth>
-DM_KERNEL(kWindowThreads, 3)
+DM_KERNEL(kWindowThreads, kWidth == 32 ? 3 : 2)
 attention_window_forward(WindowForward p) {
   const WindowPlace place(p.in);
   if (place.head >= p.in.heads) return;
