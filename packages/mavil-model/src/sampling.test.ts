@@ -278,7 +278,7 @@ describe('samplePatches', () => {
     );
     const student = { ...config, targets: { kind: 'teacher', width: 24 } } as const;
     expect(run(defineModel(student), inputs)).toThrow(
-      "predict: expected a model that predicts patches, got one that predicts a teacher's features",
+      "predict: expected a model with targets.kind 'patches', got 'teacher'",
     );
     const inpainting = defineModel({
       ...config,
