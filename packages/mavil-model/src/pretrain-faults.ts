@@ -1,40 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a model can be pre-trained with a masking curriculum, asked before any data is read: every epoch must leave visible and masked tokens.
 import { ConfigError } from '@diffmavil/core';
+import { ScheduleError } from '@diffmavil/schedulers';
 
 import { modalities } from './config.ts';
-import type { ModelConfig } from './config.ts';
+import type { Modality, ModelConfig } from './config.ts';
 import { maskRatioOf, maskRatiosAt, pretrainVisibleCount } from './masking.ts';
 import type { MaskCurricula } from './masking.ts';
 
 /**
  * What keeps a model from being pre-trained over `epochs` (1 or more) with `masking`: one clause per fault, each naming its key, none when
- * nothing does. A ratio that many epochs share is one fault.
+ * nothing does. A curriculum has one fault at most: the first epoch it cannot have.
  */
 export function pretrainFaults(
   config: ModelConfig,
   masking: MaskCurricula,
   epochs: number,
 ): string[] {
-  const faults = new Set<string>();
-  const collect = (check: () => void): void => {
-    try {
-      check();
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      faults.add(error.message);
-    }
-  };
-  collect(() => refuseOverlap(config, 'model'));
+  const overlap = faultOf(() => refuseOverlap(config, 'model'));
+  const hidden = modalities(config).flatMap((modality) =>
+    maskingFault(config, modality, masking, epochs),
+  );
+  return [...overlap, ...('kind' in masking ? hidden.slice(0, 1) : hidden)];
+}
+
+/** The first epoch in which `modality` cannot be masked as asked. */
+function maskingFault(
+  config: ModelConfig,
+  modality: Modality,
+  masking: MaskCurricula,
+  epochs: number,
+): string[] {
   for (let epoch = 0; epoch < epochs; epoch++) {
-    for (const modality of modalities(config)) {
-      collect(() => {
-        const ratio = maskRatioOf(maskRatiosAt(masking, epoch, epochs), modality);
-        pretrainVisibleCount(config, modality, ratio, `masking: ${modality}`);
-      });
-    }
+    const fault = faultOf(() => {
+      const ratio = maskRatioOf(maskRatiosAt(masking, epoch, epochs), modality);
+      pretrainVisibleCount(config, modality, ratio, modality);
+    });
+    if (fault.length > 0) return [`masking: ${fault[0]}`];
   }
-  return [...faults];
+  return [];
+}
+
+function faultOf(check: () => void): string[] {
+  try {
+    check();
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError || error instanceof ScheduleError) return [error.message];
+    throw error;
+  }
 }
 
 /** What overlapping patches hide would still be seen in their neighbours. Throws ConfigError naming `where`. */

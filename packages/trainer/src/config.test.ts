@@ -66,11 +66,23 @@ describe('defineRun', () => {
     );
   });
 
-  it('refuses masking that leaves a modality nothing to see or to predict in some epoch, naming each once', () => {
+  it('refuses masking that leaves a modality nothing to see or to predict in some epoch', () => {
     const masking = { kind: 'linear', start: 0.5, end: 0.99 };
+    const fault = (modality: string, tokens: number): string =>
+      `masking: ${modality}: expected a mask ratio that leaves visible and masked tokens of ${tokens}, got 0.99`;
     expect(messageOf(() => defineRun({ model: 'tiny', masking, epochs: 2 }))).toBe(
-      'run config: masking: audio: expected a mask ratio that leaves visible and masked tokens of 64, got 0.99; ' +
-        'masking: video: expected a mask ratio that leaves visible and masked tokens of 32, got 0.99',
+      `run config: ${fault('audio', 64)}`,
+    );
+    const each = {
+      masking: { audio: masking, video: masking },
+      batch: { size: 2, adaptive: false },
+    };
+    expect(messageOf(() => defineRun({ model: 'tiny', ...each, epochs: 2 }))).toBe(
+      `run config: ${fault('audio', 64)}; ${fault('video', 32)}`,
+    );
+    const uneven = { kind: 'step', ratios: [0.9], epochs: [3] };
+    expect(messageOf(() => defineRun({ model: 'tiny', masking: uneven }))).toBe(
+      'run config: masking: maskRatio: expected epochs to be a list of 0 numbers, got [3]',
     );
     expect(messageOf(() => defineRun({ model: 'tiny', masking: { ...masking, end: 0.9 } }))).toBe(
       'no error',
@@ -98,5 +110,19 @@ describe('defineFinetune', () => {
     expect(config.optimizer.layerDecay).toBe(0.75);
     expect(config.dropPath).toBe(0.1);
     expect(config.modality).toBe('audio');
+  });
+
+  it('refuses to hide all that a classifier reads', () => {
+    const masking = { time: 0.9, frequency: 0, video: 0.99 };
+    const sentence = (modality: string): string =>
+      messageOf(() => defineFinetune({ model: 'tiny', modality, masking }));
+    // The grids of 8 x 8 and 2 x 4 x 4 tokens.
+    expect(sentence('both')).toBe(
+      'fine-tune config: masking.time: expected a share that leaves one of 8, got 0.9; ' +
+        'masking.video: expected a share that leaves one of 32, got 0.99',
+    );
+    expect(sentence('video')).toBe(
+      'fine-tune config: masking.video: expected a share that leaves one of 32, got 0.99',
+    );
   });
 });

@@ -12,6 +12,7 @@ import {
 import { z } from 'zod';
 import { closestName } from './closest-name.ts';
 import type { FinetuneConfig, RunConfig, SharedConfig } from './config-types.ts';
+import { finetuneMaskingFaults } from './finetune-masking.ts';
 
 export type * from './config-types.ts';
 
@@ -180,6 +181,8 @@ export function defineFinetune(partial: unknown): FinetuneConfig {
       `fine-tune config: expected a model with ${lacking} for modality '${modality}', got ${lacking}: null`,
     );
   }
+  const faults = finetuneMaskingFaults(model, modality, config.masking);
+  if (faults.length > 0) throw new ConfigError(`fine-tune config: ${faults.join('; ')}`);
   return config;
 }
 

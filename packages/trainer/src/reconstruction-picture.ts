@@ -52,6 +52,8 @@ type Preprocessing = Pick<Preprocessor, 'audio' | 'video'>;
 
 /** Pixels that the frames of a row, or a spectrogram, should at least come near; pictures grow by whole factors only. */
 const wantedWidth = 960;
+/** Pixels that a frame does not grow beyond. */
+const mostFrameSize = 256;
 const mostFrames = 8;
 const wantedSpectrogramHeight = 128;
 const grey = 150;
@@ -84,7 +86,8 @@ function videoSection(
   const { mean, std, durationSeconds } = preprocessing.video!;
   const grid = { frames: predictFrames, size, tubelet: (tubelet * predictFrames) / frames, patch };
   const shown = evenly(predictFrames, mostFrames);
-  const factor = Math.max(1, Math.round(wantedWidth / (shown.length * size)));
+  const wanted = Math.round(wantedWidth / (shown.length * size));
+  const factor = Math.max(1, Math.min(wanted, Math.floor(mostFrameSize / size)));
   const cellsOf = ({ patches, hidden }: PatchRow): Picture[] => {
     const pixels = denormalizeFrames(unpatchifyVideo(patches, grid), mean, std);
     if (hidden !== undefined) {
@@ -96,7 +99,7 @@ function videoSection(
   const count =
     shown.length < predictFrames ? `${shown.length} of ${predictFrames}` : predictFrames;
   return {
-    heading: `video: ${count} frames of ${durationSeconds} s`,
+    heading: `video: ${count} ${predictFrames === 1 ? 'frame' : 'frames'} of ${durationSeconds} s`,
     rows: rows.map((row): GridRow => ({ label: row.label, cells: cellsOf(row) })),
   };
 }

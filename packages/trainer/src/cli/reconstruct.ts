@@ -3,12 +3,36 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { writeFileAtomically } from '../atomic-folder.ts';
-import { reconstructClip } from '../reconstruct.ts';
+import {
+  type ClipReconstruction,
+  type ReconstructClipOptions,
+  reconstructClip,
+} from '../reconstruct.ts';
 import type { BandFigures, MaskedError } from '../reconstruction-errors.ts';
 import { modelFolderOf } from '../run-folder.ts';
-import { choiceOption, numberOption, parseArguments, required } from './arguments.ts';
+import {
+  type ParsedArguments,
+  choiceOption,
+  numberOption,
+  parseArguments,
+  required,
+} from './arguments.ts';
 import { backendNames, useBackend } from './backend.ts';
 import { type Command, UsageError } from './command.ts';
+
+const optionKinds = {
+  model: 'string',
+  out: 'string',
+  'mask-ratio': 'string',
+  timestep: 'string',
+  'sample-steps': 'string',
+  sampler: 'string',
+  eta: 'string',
+  path: 'string',
+  seed: 'string',
+  backend: 'string',
+  json: 'boolean',
+} as const;
 
 export const command: Command = {
   name: 'reconstruct',
@@ -32,76 +56,73 @@ The model predicts hidden patches in one step, as it is trained; visible ones ar
 units of the training loss, beside those of a flat guess. By frequency, errors and power are of the patches' own units, so models of the same
 input can be compared: the same clip, mask ratio and seed hide the same patches. A picture written to RUN/pictures/ becomes part of 'diffmavil report RUN'.`,
   async run(args, context) {
-    const { options, positionals } = parseArguments(args, {
-      model: 'string',
-      out: 'string',
-      'mask-ratio': 'string',
-      timestep: 'string',
-      'sample-steps': 'string',
-      sampler: 'string',
-      eta: 'string',
-      path: 'string',
-      seed: 'string',
-      backend: 'string',
-      json: 'boolean',
-    });
+    const { options, positionals } = parseArguments(args, optionKinds);
     const model = required(options.model, 'model');
     const out = required(options.out, 'out');
     const [clip, ...others] = positionals;
     if (clip === undefined || others.length > 0) {
       throw new UsageError(`expected one clip, got ${positionals.length}`);
     }
-    const whole = (name: 'timestep' | 'sample-steps', min: number): number | null =>
-      options[name] === undefined
-        ? null
-        : numberOption(options[name], name, min, { min, max: 100_000, integer: true });
-    const timestep = whole('timestep', 1);
-    const sampleSteps = whole('sample-steps', 2);
-    const pathRows = numberOption(options.path, 'path', 0, { min: 0, max: 1000, integer: true });
-    const kind = choiceOption(options.sampler, 'sampler', ['ddpm', 'ddim'] as const, 'ddpm');
-    const eta = numberOption(options.eta, 'eta', 0, { min: 0, max: 1 });
-    if (sampleSteps === null && (options.sampler ?? options.eta ?? options.path) !== undefined) {
-      throw new UsageError('expected --sample-steps with --sampler, --eta or --path, got none');
-    }
-    if (kind === 'ddpm' && options.eta !== undefined) {
-      throw new UsageError('expected --sampler ddim with --eta, got ddpm');
-    }
-    const maskRatio = numberOption(options['mask-ratio'], 'mask-ratio', 0.8, { min: 0, max: 1 });
-    const seed = numberOption(options.seed, 'seed', 0, { min: 0, max: 0xffffffff, integer: true });
+    const settings = settingsOf(options);
     const backend = choiceOption(options.backend, 'backend', backendNames, 'auto');
     const modelFolder = modelFolderOf(model);
     await useBackend(backend);
-    const { picture, figures } = await reconstructClip({
-      modelFolder,
-      clip,
-      maskRatio,
-      seed,
-      sampleSteps,
-      sampler: kind === 'ddpm' ? { kind } : { kind, eta },
-      pathRows,
-      ...(timestep === null ? {} : { timestep }),
-    });
+    const { picture, figures } = await reconstructClip({ modelFolder, clip, ...settings });
     mkdirSync(dirname(out), { recursive: true });
     writeFileAtomically(out, picture);
-    if (options.json) {
-      context.stdout(JSON.stringify({ out, ...figures }));
-      return 0;
-    }
-    context.stdout(`${out}: ${Math.round(figures.maskRatio * 1000) / 10} % hidden, seed ${seed}`);
-    for (const [name, error] of [
-      ['video', figures.video],
-      ['sound', figures.audio],
-    ] as const) {
-      if (error === null) continue;
-      context.stdout(`  ${name}  ${errorLine(error)}`);
-      const { pitch, detail } = error.bands;
-      if (pitch !== null) context.stdout(bandTable('low to high pitch', pitch));
-      context.stdout(bandTable('coarse to fine', detail));
-    }
-    context.stdout(`Open ${out} to see it.`);
+    context.stdout(
+      options.json ? JSON.stringify({ out, ...figures }) : figuresText(out, figures).join('\n'),
+    );
     return 0;
   },
 };
+
+/** How to hide and predict, as the options have it; ranges that depend on the model are checked later. */
+function settingsOf(
+  options: ParsedArguments<typeof optionKinds>['options'],
+): Omit<ReconstructClipOptions, 'modelFolder' | 'clip'> {
+  const whole = (name: 'timestep' | 'sample-steps', min: number): number | null =>
+    options[name] === undefined
+      ? null
+      : numberOption(options[name], name, min, { min, max: 100_000, integer: true });
+  const timestep = whole('timestep', 1);
+  const sampleSteps = whole('sample-steps', 2);
+  const kind = choiceOption(options.sampler, 'sampler', ['ddpm', 'ddim'] as const, 'ddpm');
+  const eta = numberOption(options.eta, 'eta', 0, { min: 0, max: 1 });
+  if (sampleSteps === null && (options.sampler ?? options.eta ?? options.path) !== undefined) {
+    throw new UsageError('expected --sample-steps with --sampler, --eta or --path, got none');
+  }
+  if (kind === 'ddpm' && options.eta !== undefined) {
+    throw new UsageError('expected --sampler ddim with --eta, got ddpm');
+  }
+  return {
+    maskRatio: numberOption(options['mask-ratio'], 'mask-ratio', 0.8, { min: 0, max: 1 }),
+    seed: numberOption(options.seed, 'seed', 0, { min: 0, max: 0xffffffff, integer: true }),
+    sampleSteps,
+    sampler: kind === 'ddpm' ? { kind } : { kind, eta },
+    pathRows: numberOption(options.path, 'path', 0, { min: 0, max: 1000, integer: true }),
+    ...(timestep === null ? {} : { timestep }),
+  };
+}
+
+/** The figures as lines to read. */
+function figuresText(
+  out: string,
+  { maskRatio, seed, video, audio }: ClipReconstruction['figures'],
+): string[] {
+  const lines = [`${out}: ${Math.round(maskRatio * 1000) / 10} % hidden, seed ${seed}`];
+  for (const [name, error] of [
+    ['video', video],
+    ['sound', audio],
+  ] as const) {
+    if (error === null) continue;
+    lines.push(`  ${name}  ${errorLine(error)}`);
+    const { pitch, detail } = error.bands;
+    if (pitch !== null) lines.push(bandTable('low to high pitch', pitch));
+    lines.push(bandTable('coarse to fine', detail));
+  }
+  return [...lines, `Open ${out} to see it.`];
+}
 
 function errorLine({ mse, flatMse, sampledMse }: MaskedError): string {
   const sampled = sampledMse === null ? '' : `, sampled ${sampledMse.toFixed(4)}`;
