@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors by frequency. A field (a spectrogram, a frame) is taken apart by the orthonormal 2-D DCT, which keeps its energy, and the energy is
-// gathered in bands of radial frequency: coarse structure first, detail last. Spectrograms are also scored by pitch, in bands of mel rows.
+// gathered in bands of radial frequency: coarse structure first, detail last. Spectrograms are also scored by pitch, in bands of mel columns.
 import { ConfigError } from '@diffmavil/core';
 
 /** A field of numbers, row-major `[rows, columns]`. */

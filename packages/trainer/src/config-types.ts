@@ -109,9 +109,9 @@ export type ClassifierFusionConfig =
 
 /** Shares hidden from a classifier while it is trained, 0..1 (1 excluded); nothing is hidden when it is evaluated. */
 export interface FinetuneMaskingConfig {
-  /** Of the spectrogram's time columns, whole ones. Default 0; MAViL 0.2. */
+  /** Of the spectrogram's time rows, whole ones. Default 0; MAViL 0.2. */
   readonly time: number;
-  /** Of its frequency rows, whole ones. Default 0; MAViL 0.2. */
+  /** Of its frequency columns, whole ones. Default 0; MAViL 0.2. */
   readonly frequency: number;
   /** Of the video's tokens. Default 0; MAViL 0.2. */
   readonly video: number;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Masking while a classifier is trained [AudioMAE, MAViL App. B]: whole time columns and whole frequency rows of the spectrogram, each share by
+// Masking while a classifier is trained [AudioMAE, MAViL App. B]: whole time rows and whole frequency columns of the spectrogram, each share by
 // itself, and random tokens of the video. What is hidden is not encoded.
 import { type Key, fold } from '@diffmavil/core';
 import {

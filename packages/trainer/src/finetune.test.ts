@@ -132,7 +132,7 @@ describe('initialWeights', () => {
 describe('visibleTokens', () => {
   const keys = [0, 1].map((clip) => fold(makeKey(4), clip));
 
-  it('keeps 51 of 64 time columns and 6 of 8 frequency rows, whole ones', () => {
+  it('keeps 51 of 64 time rows and 6 of 8 frequency columns, whole ones', () => {
     const masking = { time: 0.2, frequency: 0.2, video: 0 };
     const order = visibleTokens(presets.base, 'audio', masking, keys)!;
     expect(order.shape).toEqual([2, 306]);

@@ -39,6 +39,7 @@ const labels: Readonly<Record<string, string>> = {
   intraLoss: 'view to view',
   learningRate: 'learning rate',
   gradientNorm: 'gradient norm',
+  waitMs: 'ms before a step',
 };
 
 /** Fields of step records that are not curves of their own over steps. */
@@ -63,7 +64,7 @@ export function runCharts(records: readonly LogRecord[]): Chart[] {
     ),
   );
   const shown = ['loss', 'audioLoss', 'videoLoss', 'interLoss', 'intraLoss', 'learningRate'];
-  const others = [...fields].filter((name) => ![...shown, 'gradientNorm'].includes(name));
+  const others = [...fields].filter((name) => ![...shown, 'gradientNorm', 'waitMs'].includes(name));
   const overSteps = (title: string, names: readonly string[], more: Partial<Chart> = {}): Chart[] =>
     stepChart(
       title,
@@ -78,6 +79,7 @@ export function runCharts(records: readonly LogRecord[]): Chart[] {
     ...overSteps('Gradient norm', ['gradientNorm'], { offerLog: true }),
     ...overSteps('Learning rate', ['learningRate']),
     ...stepChart('Clips per second', steps.map(withThroughput), ['clips per second'], {}),
+    ...overSteps('Milliseconds waiting for clips', ['waitMs']),
     ...epochChart('Mask ratio', steps, 'maskRatio'),
     ...epochChart('Mask ratio of sound', steps, 'audioMaskRatio'),
     ...epochChart('Mask ratio of video', steps, 'videoMaskRatio'),
