@@ -52,7 +52,7 @@ export function countMacs(
   });
 }
 
-/** Mean over the epochs of a curriculum, unrounded: Table 5 row R3 is 60 epochs of 0.9 to 0.8. */
+/** Mean over the epochs of a curriculum, 1 or more, unrounded: Table 5 row R3 is 60 epochs of 0.9 to 0.8. */
 export function countMacsOverCurriculum(
   config: ModelConfig,
   curricula: MaskCurricula,

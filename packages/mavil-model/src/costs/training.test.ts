@@ -64,6 +64,12 @@ describe('trainingCosts', () => {
     const masks = 8 * 512 * 16;
     expect(shared).toBe(4 * (biases + weights + masks + 16 * (4 + 16) + 2));
   });
+
+  it('refuses a batch that is no number of clips', () => {
+    expect(() => trainingCosts(mavil, 0.8, { batch: 0.5 })).toThrow(
+      'trainingCosts: expected batch to be a whole number from 1, got 0.5',
+    );
+  });
 });
 
 describe('trainingCostsOverCurriculum', () => {
@@ -73,5 +79,8 @@ describe('trainingCostsOverCurriculum', () => {
     const over = trainingCostsOverCurriculum(mavil, curriculum, 2);
     expect(over.flops.total).toBe((low!.flops.total + high!.flops.total) / 2);
     expect(over.bytes).toEqual(low!.bytes);
+    expect(() => trainingCostsOverCurriculum(mavil, curriculum, 0)).toThrow(
+      'trainingCostsOverCurriculum: expected epochs from 1, got none',
+    );
   });
 });

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one training step costs: floating-point operations and memory, for a whole batch.
+import { ConfigError } from '@diffmavil/core';
+
 import type { ModelConfig } from '../config.ts';
 import { maskRatiosAt } from '../masking.ts';
 import type { MaskCurricula, MaskRatios } from '../masking.ts';
@@ -45,12 +47,17 @@ export interface TrainingCosts {
   };
 }
 
-/** One step at a mask ratio in [0, 1). The teacher of a student is not counted: its configuration is another one. */
+/** One step at a mask ratio in [0, 1). The teacher of a student is not counted: its configuration is another one. Throws ConfigError. */
 export function trainingCosts(
   config: ModelConfig,
   ratios: MaskRatios,
   { accounting = 'canonical', batch = 1, backend = 'native' }: TrainingOptions = {},
 ): TrainingCosts {
+  if (!Number.isInteger(batch) || batch < 1) {
+    throw new ConfigError(
+      `trainingCosts: expected batch to be a whole number from 1, got ${batch}`,
+    );
+  }
   const { forward, backward, recomputed, kept } =
     accounting === 'exact'
       ? exactPass(config, ratios, batch, backend)
@@ -65,7 +72,7 @@ export function trainingCosts(
   };
 }
 
-/** Over the epochs of a curriculum: the mean of the operations, the most of the memory. */
+/** Over the epochs of a curriculum, 1 or more: the mean of the operations, the most of the memory. Throws ConfigError. */
 export function trainingCostsOverCurriculum(
   config: ModelConfig,
   curricula: MaskCurricula,
@@ -78,7 +85,9 @@ export function trainingCostsOverCurriculum(
   const mean = (part: keyof TrainingCosts['flops']): number =>
     steps.reduce((sum, { flops }) => sum + flops[part], 0) / epochs;
   const [first, ...rest] = steps;
-  if (first === undefined) throw new Error('costs: expected at least one epoch, got none');
+  if (first === undefined) {
+    throw new ConfigError('trainingCostsOverCurriculum: expected epochs from 1, got none');
+  }
   const largest = rest.reduce(
     (most, step) => (step.bytes.total > most.bytes.total ? step : most),
     first,
