@@ -22,6 +22,11 @@ struct AttentionCall {
   bool takes_sixteen_bytes() const;
 };
 
+/// Without tensor cores: everything.
+void tiles_forward(Device& device, const AttentionCall& call);
+std::size_t tiles_backward_scratch(const AttentionShape& shape);
+void tiles_backward(Device& device, const AttentionCall& call, float* scratch);
+
 /// By tensor cores: bfloat16, no windows, head widths 32 and 64, 16-byte rows.
 bool tensor_takes(const AttentionCall& call);
 void tensor_forward(Device& device, const AttentionCall& call);

@@ -2,7 +2,7 @@
 // The gradients of attention in bfloat16 by tensor cores. One block owns all keys of a head, in groups that fit on chip: its warps split the
 // keys of a group and tiles of queries go past them. Scores are made transposed (keys by queries), so that weights and their gradients feed
 // dV and dK from registers; the scores' gradient crosses shared memory once, for dQ. Every sum has one owner and one order: no atomics.
-// With more than one group dQ is added up in float32 in scratch, by the same thread each time. Derivation: attention-backward.cuh.
+// With more than one group dQ is added up in float32 in scratch, by the same thread each time. Derivation: attention-tiles-backward.cuh.
 //
 // B batch, H heads, Q queries, K keys, D head width, G keys of a group at most.
 #pragma once
@@ -75,45 +75,6 @@ struct BackwardShape {
   static constexpr std::uint32_t kHead = kDeltas + 2 * kQueries * sizeof(float);
   static constexpr std::size_t kSharedBytes = kHead + sizeof(TensorHead);
 };
-
-struct TensorDelta {
-  Bf16Rows output;           ///< [B Q, H D]
-  Bf16Rows output_gradient;  ///< [B Q, H D]
-  float* delta;              ///< [B, H, Q]
-  std::int64_t parts;        ///< B Q H D / 8
-  int queries, heads;
-};
-
-constexpr int kTensorDeltaThreads = 128;
-
-/// delta = rowsum(dO O): D / 8 lanes a row of a head, 16 bytes each.
-template <int kWidth>
-DM_KERNEL(kTensorDeltaThreads, 8)
-attention_tensor_delta(TensorDelta p) {
-  constexpr int kParts = kWidth / 8;
-  const std::int64_t at =
-      static_cast<std::int64_t>(block_index()) * kTensorDeltaThreads + thread_index();
-  const bool there = at < p.parts;
-  const std::int64_t head = there ? at / kParts : 0;  // of row head / heads
-  const std::int64_t row = head / p.heads;
-  const std::int64_t column = head % p.heads * kWidth + at % kParts * 8;
-  const auto words = [](const bf16* from) {
-    return read_four(reinterpret_cast<const std::uint32_t*>(from));
-  };
-  const auto left = words(p.output.data + row * p.output.stride + column);
-  const auto right = words(p.output_gradient.data + row * p.output_gradient.stride + column);
-  float sum = 0;
-  DM_UNROLL
-  for (int e = 0; e < 4; ++e) {
-    sum = fmaf(low_bf16(left.at[e]), low_bf16(right.at[e]), sum);
-    sum = fmaf(high_bf16(left.at[e]), high_bf16(right.at[e]), sum);
-  }
-  DM_UNROLL
-  for (int mask = 1; mask < kParts; mask *= 2) sum += shuffle_xor(sum, mask);
-  if (there && at % kParts == 0) {
-    p.delta[(row / p.queries * p.heads + head % p.heads) * p.queries + row % p.queries] = sum;
-  }
-}
 
 /// dV and dK of 16 keys of the warp take in a tile of queries; dS goes to shared memory. `own`: the first key's place in the group.
 template <class Z>

@@ -8,7 +8,9 @@
 
 #include "cuda/attention-paths.h"
 #include "cuda/attention-tensor-backward.cuh"
+#include "cuda/attention-tensor-delta.cuh"
 #include "cuda/core/launch.cuh"
+#include "cuda/shared-rows.cuh"
 
 namespace dm::cuda {
 

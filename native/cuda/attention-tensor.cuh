@@ -6,68 +6,13 @@
 // B batch, H heads, Q queries, K keys, D head width.
 #pragma once
 
-#include "cuda/core/reduce.cuh"
+#include "cuda/shared-rows.cuh"
 #include "cuda/window-grid.cuh"
 
 namespace dm::cuda {
 
 constexpr int kTensorWarps = 4;  // of the forward pass
 constexpr int kTensorKeys = 64;  // of a tile
-
-/// Rows of all samples: row r at `stride` elements times r, head h in columns [h D, (h + 1) D); 16-byte aligned.
-struct Bf16Rows {
-  bf16* data;
-  std::int64_t stride;
-};
-
-/// Rows of kColumns bfloat16 (32 or 64) in shared memory. The 16-byte parts of a row are permuted by row, so that the eight rows of an
-/// 8 x 8 tile lie in different banks.
-template <int kColumns>
-struct SharedRows {
-  static constexpr int kParts = kColumns / 8;
-
-  DM_DEVICE static std::uint32_t offset(int row, int part) {
-    const int permuted = kColumns == 64 ? part ^ (row & 7) : part ^ ((row >> 1) & 3);
-    return static_cast<std::uint32_t>(row * kColumns * 2 + permuted * 16);
-  }
-  /// The lane's address for fragments of 16 rows from `row` on by 16 columns: rows along the lanes of A or, for two tiles of 8 columns,
-  /// along those of B transposed. `tile` is a multiple of 128.
-  DM_DEVICE static std::uint32_t rows16(std::uint32_t tile, int row) {
-    const int lane = thread_index() % kWarp;
-    return tile + offset(row + lane % 16, lane / 16);
-  }
-  /// The lane's address for fragments of B: two tiles of 8 columns, which are rows here, by 16 deep.
-  DM_DEVICE static std::uint32_t columns16(std::uint32_t tile, int row) {
-    const int lane = thread_index() % kWarp;
-    return tile + offset(row + lane % 8 + lane / 16 * 8, lane / 8 % 2);
-  }
-  /// An address of part 0 (or of parts 0 and 1, for a multiple of 2) so many rows, a multiple of 8, and parts further.
-  DM_DEVICE static std::uint32_t further(std::uint32_t at, int rows, int parts) {
-    return (at ^ static_cast<std::uint32_t>(parts * 16)) +
-           static_cast<std::uint32_t>(rows * kColumns * 2);
-  }
-
-  /// Starts copies of rows first .. first + kRows of `from`; zero from `rows` on.
-  template <int kRows, int kThreads>
-  DM_DEVICE static void copy(std::uint32_t to, const bf16* from, std::int64_t stride, int first,
-                             int rows) {
-    DM_ROLLED
-    for (int i = thread_index(); i < kRows * kParts; i += kThreads) {
-      const int row = i / kParts;
-      const bool there = first + row < rows;
-      async_copy16(to + offset(row, i % kParts),
-                   from + (there ? (first + row) * stride : 0) + i % kParts * 8, there);
-    }
-  }
-};
-
-/// The fragment A of 16 x 16 of two 16 x 8 tiles of sums.
-DM_DEVICE void pack_fragment(std::uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
-  a[0] = pack_bf16(left[0], left[1]);
-  a[1] = pack_bf16(left[2], left[3]);
-  a[2] = pack_bf16(right[0], right[1]);
-  a[3] = pack_bf16(right[2], right[3]);
-}
 
 struct TensorForward {
   Bf16Rows query;   ///< [B Q, H D]
@@ -145,130 +90,79 @@ struct SoftmaxRows {
   }
 };
 
-/// One block a tile of queries of one head: block [B, H, tiles].
-template <int kWidth, int kQueries>
-DM_KERNEL(kTensorWarps* kWarp, kQueries == 64 ? 3 : 2)
-attention_tensor_forward(TensorForward p) {
-  using Rows = SharedRows<kWidth>;
-  constexpr int kThreads = kTensorWarps * kWarp;
-  constexpr int kEach = kQueries / (16 * kTensorWarps);
-  constexpr int kSteps = kWidth / 16;
-  constexpr std::uint32_t kKeyBytes = kTensorKeys * kWidth * sizeof(bf16);
-  unsigned char* const memory = shared_memory();
-  const std::uint32_t shared_query = shared_address(memory);
-  const std::uint32_t shared_key = shared_query + kQueries * kWidth * sizeof(bf16);
-  const std::uint32_t shared_value = shared_key + 2 * kKeyBytes;
-  const int tiles = (p.queries + kQueries - 1) / kQueries;
-  const int first_query = block_index() % tiles * kQueries;
-  const std::int64_t item = block_index() / tiles;
-  const std::int64_t sample = item / p.heads;
-  const std::int64_t column = item % p.heads * kWidth;
-  const bf16* const query = p.query.data + sample * p.queries * p.query.stride + column;
-  const bf16* const key = p.key.data + sample * p.keys * p.key.stride + column;
-  const bf16* const value = p.value.data + sample * p.keys * p.value.stride + column;
-  const int lane = thread_index() % kWarp;
-  const int own = thread_index() / kWarp * 16 * kEach;  // the warp's first row of the tile
-  const bool idle = first_query + own >= p.queries;
+template <int kEach>
+using TensorScores = float[kEach][kTensorKeys / 8][4];
 
-  Rows::template copy<kQueries, kThreads>(shared_query, query, p.query.stride, first_query, p.queries);
-  Rows::template copy<kTensorKeys, kThreads>(shared_key, key, p.key.stride, 0, p.keys);
-  async_commit();
-  Rows::template copy<kTensorKeys, kThreads>(shared_value, value, p.value.stride, 0, p.keys);
-  async_commit();
-
-  const std::uint32_t own_rows = Rows::rows16(shared_query, own);
-  const std::uint32_t key_columns = Rows::columns16(shared_key, 0);
-  const std::uint32_t value_rows = Rows::rows16(shared_value, 0);
-  std::uint32_t queries[kEach][kSteps][4];
-  SoftmaxRows<kEach, kWidth> rows;
-  rows.clear();
-  const int key_tiles = (p.keys + kTensorKeys - 1) / kTensorKeys;
-  for (int n = 0; n < key_tiles; ++n) {
-    const std::uint32_t now = static_cast<std::uint32_t>(n % 2) * kKeyBytes;
-    const int next = (n + 1) * kTensorKeys;
-    const int live = p.keys - n * kTensorKeys;
-    async_wait<1>();
-    block_sync();  // these keys are there, and nobody reads those before them
-    if (n + 1 < key_tiles) {
-      Rows::template copy<kTensorKeys, kThreads>(shared_key + (kKeyBytes - now), key, p.key.stride,
-                                                 next, p.keys);
-    }
-    async_commit();
-    if (n == 0) {
-      DM_UNROLL
-      for (int i = 0; i < kEach; ++i) {
-        DM_UNROLL
-        for (int k = 0; k < kSteps; ++k) {
-          load_matrix(queries[i][k], Rows::further(own_rows, 16 * i, 2 * k));
-        }
-      }
-    }
-    float scores[kEach][kTensorKeys / 8][4];
-    if (!idle) {
-      DM_UNROLL
-      for (int i = 0; i < kEach; ++i) {
-        DM_UNROLL
-        for (int j = 0; j < kTensorKeys / 8; ++j) {
-          DM_UNROLL
-          for (int e = 0; e < 4; ++e) scores[i][j][e] = 0;
-        }
-      }
-      DM_UNROLL
-      for (int k = 0; k < kSteps; ++k) {
-        DM_UNROLL
-        for (int j = 0; j < kTensorKeys / 8; j += 2) {
-          if (j * 8 >= live) continue;
-          std::uint32_t keys[4];
-          load_matrix(keys, Rows::further(key_columns + now, j * 8, 2 * k));
-          DM_UNROLL
-          for (int i = 0; i < kEach; ++i) {
-            mma_m16n8k16(scores[i][j], queries[i][k], keys[0], keys[1]);
-            mma_m16n8k16(scores[i][j + 1], queries[i][k], keys[2], keys[3]);
-          }
-        }
-      }
-      if (live < kTensorKeys) {
-        DM_UNROLL
-        for (int j = 0; j < kTensorKeys / 8; ++j) {
-          DM_UNROLL
-          for (int e = 0; e < 4; ++e) {
-            if (j * 8 + lane % 4 * 2 + e % 2 < live) continue;
-            DM_UNROLL
-            for (int i = 0; i < kEach; ++i) scores[i][j][e] = -INFINITY;
-          }
-        }
-      }
-      rows.take(scores, live, p.scale);
-    }
-    async_wait<1>();
-    block_sync();  // these values are there, and nobody reads those before them
-    if (n + 1 < key_tiles) {
-      Rows::template copy<kTensorKeys, kThreads>(shared_value + (kKeyBytes - now), value,
-                                                 p.value.stride, next, p.keys);
-    }
-    async_commit();
-    if (idle) continue;
+/// scores = the warp's queries · 64 keys transposed, of which `live` are there; -infinity for the others of the last 16.
+template <int kEach, int kWidth>
+DM_DEVICE void multiply_keys(TensorScores<kEach>& scores,
+                             const std::uint32_t (&queries)[kEach][kWidth / 16][4],
+                             std::uint32_t key_columns, int live) {
+  DM_UNROLL
+  for (int j = 0; j < kTensorKeys / 8; ++j) {
     DM_UNROLL
-    for (int k = 0; k < kTensorKeys / 16; ++k) {
-      if (k * 16 >= live) continue;
-      std::uint32_t weights[kEach][4];
+    for (int e = 0; e < 4; ++e) {
       DM_UNROLL
-      for (int i = 0; i < kEach; ++i) pack_fragment(weights[i], scores[i][2 * k], scores[i][2 * k + 1]);
+      for (int i = 0; i < kEach; ++i) scores[i][j][e] = 0;
+    }
+  }
+  DM_UNROLL
+  for (int k = 0; k < kWidth / 16; ++k) {
+    DM_UNROLL
+    for (int j = 0; j < kTensorKeys / 8; j += 2) {
+      if (j * 8 >= live) continue;
+      std::uint32_t keys[4];
+      load_matrix(keys, SharedRows<kWidth>::further(key_columns, j * 8, 2 * k));
       DM_UNROLL
-      for (int j = 0; j < kWidth / 8; j += 2) {
-        std::uint32_t values[4];
-        load_matrix_transposed(values, Rows::further(value_rows + now, k * 16, j));
-        DM_UNROLL
-        for (int i = 0; i < kEach; ++i) {
-          mma_m16n8k16(rows.sums[i][j], weights[i], values[0], values[1]);
-          mma_m16n8k16(rows.sums[i][j + 1], weights[i], values[2], values[3]);
-        }
+      for (int i = 0; i < kEach; ++i) {
+        mma_m16n8k16(scores[i][j], queries[i][k], keys[0], keys[1]);
+        mma_m16n8k16(scores[i][j + 1], queries[i][k], keys[2], keys[3]);
       }
     }
   }
+  if (live >= kTensorKeys) return;
+  DM_UNROLL
+  for (int j = 0; j < kTensorKeys / 8; ++j) {
+    DM_UNROLL
+    for (int e = 0; e < 4; ++e) {
+      if (j * 8 + thread_index() % 4 * 2 + e % 2 < live) continue;
+      DM_UNROLL
+      for (int i = 0; i < kEach; ++i) scores[i][j][e] = -INFINITY;
+    }
+  }
+}
 
-  if (idle) return;
-  // Through the warp's own rows of the queries, which nobody reads any more, to whole lines.
+/// sums += powers · values of 64 keys, of which `live` are there.
+template <int kEach, int kWidth>
+DM_DEVICE void add_values(float (&sums)[kEach][kWidth / 8][4], const TensorScores<kEach>& powers,
+                          std::uint32_t value_rows, int live) {
+  DM_UNROLL
+  for (int k = 0; k < kTensorKeys / 16; ++k) {
+    if (k * 16 >= live) continue;
+    std::uint32_t weights[kEach][4];
+    DM_UNROLL
+    for (int i = 0; i < kEach; ++i) pack_fragment(weights[i], powers[i][2 * k], powers[i][2 * k + 1]);
+    DM_UNROLL
+    for (int j = 0; j < kWidth / 8; j += 2) {
+      std::uint32_t values[4];
+      load_matrix_transposed(values, SharedRows<kWidth>::further(value_rows, k * 16, j));
+      DM_UNROLL
+      for (int i = 0; i < kEach; ++i) {
+        mma_m16n8k16(sums[i][j], weights[i], values[0], values[1]);
+        mma_m16n8k16(sums[i][j + 1], weights[i], values[2], values[3]);
+      }
+    }
+  }
+}
+
+/// Log sums and output of the warp's rows from `own` on: through its own rows of the queries in shared memory, which nobody reads any more,
+/// to whole lines. `output` is the head's first row, `log_sums` its [Q].
+template <int kEach, int kWidth>
+DM_DEVICE void write_softmax(const SoftmaxRows<kEach, kWidth>& rows, const TensorForward& p,
+                             unsigned char* queries, int own, int first_query, bf16* output,
+                             float* log_sums) {
+  using Rows = SharedRows<kWidth>;
+  const int lane = thread_index() % kWarp;
   DM_UNROLL
   for (int i = 0; i < kEach; ++i) {
     DM_UNROLL
@@ -278,27 +172,99 @@ attention_tensor_forward(TensorForward p) {
       total += shuffle_xor(total, 2);
       const int row = own + 16 * i + lane / 4 + 8 * r;
       if (lane % 4 == 0 && first_query + row < p.queries) {
-        p.log_sums[item * p.queries + first_query + row] =
-            fmaf(rows.greatest[i][r], p.scale, log2f(total));
+        log_sums[first_query + row] = fmaf(rows.greatest[i][r], p.scale, log2f(total));
       }
       const float part = 1.0f / total;
       DM_UNROLL
       for (int j = 0; j < kWidth / 8; ++j) {
-        *reinterpret_cast<std::uint32_t*>(memory + Rows::offset(row, j) + lane % 4 * 4) =
+        *reinterpret_cast<std::uint32_t*>(queries + Rows::offset(row, j) + lane % 4 * 4) =
             pack_bf16(rows.sums[i][j][2 * r] * part, rows.sums[i][j][2 * r + 1] * part);
       }
     }
   }
   warp_sync();
-  bf16* const output = p.output.data + sample * p.queries * p.output.stride + column;
   DM_UNROLL
   for (int i = lane; i < 16 * kEach * Rows::kParts; i += kWarp) {
     const int row = own + i / Rows::kParts;
     const int part = i % Rows::kParts;
     if (first_query + row >= p.queries) continue;
     write_four(reinterpret_cast<std::uint32_t*>(output + (first_query + row) * p.output.stride + part * 8),
-               read_four(reinterpret_cast<const std::uint32_t*>(memory + Rows::offset(row, part))));
+               read_four(reinterpret_cast<const std::uint32_t*>(queries + Rows::offset(row, part))));
   }
+}
+
+/// One block a tile of queries of one head: block [B, H, tiles].
+template <int kWidth, int kQueries>
+DM_KERNEL(kTensorWarps* kWarp, kQueries == 64 ? 3 : 2)
+attention_tensor_forward(TensorForward p) {
+  using Rows = SharedRows<kWidth>;
+  constexpr int kThreads = kTensorWarps * kWarp;
+  constexpr int kEach = kQueries / (16 * kTensorWarps);
+  constexpr std::uint32_t kKeyBytes = kTensorKeys * kWidth * sizeof(bf16);
+  const std::uint32_t shared_query = shared_address(shared_memory());
+  const std::uint32_t shared_key = shared_query + kQueries * kWidth * sizeof(bf16);
+  const std::uint32_t shared_value = shared_key + 2 * kKeyBytes;
+  const int tiles = (p.queries + kQueries - 1) / kQueries;
+  const int first_query = block_index() % tiles * kQueries;
+  const int item = block_index() / tiles;
+  const std::int64_t sample = item / p.heads;
+  const int column = item % p.heads * kWidth;
+  const bf16* const key = p.key.data + sample * p.keys * p.key.stride + column;
+  const bf16* const value = p.value.data + sample * p.keys * p.value.stride + column;
+  const int own = thread_index() / kWarp * 16 * kEach;  // the warp's first row of the tile
+  const bool idle = first_query + own >= p.queries;
+
+  Rows::template copy<kQueries, kThreads>(
+      shared_query, p.query.data + sample * p.queries * p.query.stride + column, p.query.stride,
+      first_query, p.queries);
+  Rows::template copy<kTensorKeys, kThreads>(shared_key, key, p.key.stride, 0, p.keys);
+  async_commit();
+  Rows::template copy<kTensorKeys, kThreads>(shared_value, value, p.value.stride, 0, p.keys);
+  async_commit();
+
+  const std::uint32_t own_rows = Rows::rows16(shared_query, own);
+  const std::uint32_t key_columns = Rows::columns16(shared_key, 0);
+  const std::uint32_t value_rows = Rows::rows16(shared_value, 0);
+  std::uint32_t queries[kEach][kWidth / 16][4];
+  SoftmaxRows<kEach, kWidth> rows;
+  rows.clear();
+  for (int first_key = 0; first_key < p.keys; first_key += kTensorKeys) {
+    const std::uint32_t now = static_cast<std::uint32_t>(first_key / kTensorKeys % 2) * kKeyBytes;
+    const int next = first_key + kTensorKeys;
+    async_wait<1>();
+    block_sync();  // these keys are there, and nobody reads those before them
+    if (next < p.keys) {
+      Rows::template copy<kTensorKeys, kThreads>(shared_key + (kKeyBytes - now), key, p.key.stride,
+                                                 next, p.keys);
+    }
+    async_commit();
+    if (first_key == 0) {
+      DM_UNROLL
+      for (int i = 0; i < kEach; ++i) {
+        DM_UNROLL
+        for (int k = 0; k < kWidth / 16; ++k) {
+          load_matrix(queries[i][k], Rows::further(own_rows, 16 * i, 2 * k));
+        }
+      }
+    }
+    TensorScores<kEach> scores;
+    if (!idle) {
+      multiply_keys<kEach, kWidth>(scores, queries, key_columns + now, p.keys - first_key);
+      rows.take(scores, p.keys - first_key, p.scale);
+    }
+    async_wait<1>();
+    block_sync();  // these values are there, and nobody reads those before them
+    if (next < p.keys) {
+      Rows::template copy<kTensorKeys, kThreads>(shared_value + (kKeyBytes - now), value,
+                                                 p.value.stride, next, p.keys);
+    }
+    async_commit();
+    if (!idle) add_values<kEach, kWidth>(rows.sums, scores, value_rows + now, p.keys - first_key);
+  }
+  if (idle) return;
+  write_softmax(rows, p, shared_memory(), own, first_query,
+                p.output.data + sample * p.queries * p.output.stride + column,
+                p.log_sums + static_cast<std::int64_t>(item) * p.queries);
 }
 
 }  // namespace dm::cuda

@@ -178,6 +178,16 @@ struct Tile {
     }
   }
 
+  /// What windows add to a score, by the codes' difference of query and key.
+  template <class T>
+  DM_DEVICE static float added(const AttentionInputs<T>& p, int head, int code, bool apart) {
+    float sum = apart ? kOtherRegion : 0.0f;
+    if (p.table != nullptr) {
+      sum += p.table[static_cast<std::int64_t>(code + p.grid.centre()) * p.heads + head] * kLog2E;
+    }
+    return sum;
+  }
+
   /// Over the threads of a row.
   template <class Combine>
   DM_DEVICE static float over_row(float value, Combine combine) {
