@@ -10,6 +10,7 @@
 #include "cuda/attention-tile.cuh"
 #include "cuda/attention-tiles-backward.cuh"
 #include "cuda/core/launch.cuh"
+#include "cuda/window-grid.cuh"
 
 namespace dm::cuda {
 
