@@ -7,16 +7,34 @@
 // Sorted, one stem a line.
 #define DM_CUDA_FAMILIES(X) \
   X(adamw_update) \
+  X(arg_reduce) \
   X(attention) \
+  X(binary) \
+  X(broadcast_to) \
+  X(cast) \
+  X(concat) \
+  X(copy) \
+  X(cumulate) \
   X(diffuse) \
   X(drop_path) \
+  X(fill) \
+  X(gather) \
+  X(gather_nd) \
   X(gather_tokens) \
   X(gelu) \
   X(global_norm) \
   X(info_nce) \
   X(layer_norm) \
   X(masked_patch_loss) \
-  X(softmax)
+  X(one_hot) \
+  X(pad) \
+  X(range) \
+  X(reduce) \
+  X(select) \
+  X(softmax) \
+  X(strided_copy) \
+  X(top_k) \
+  X(unary)
 
 namespace dm::cuda {
 

@@ -28,6 +28,11 @@ struct CopyRows {
   DM_DEVICE void four(std::int64_t) const {}
 };
 
+/// Every row where it is.
+struct IdentityRow {
+  DM_DEVICE std::int64_t operator()(std::int64_t row) const { return row; }
+};
+
 /// The rows of each plane at the indices of its batch: row r is index r % N of plane r / N.
 ///
 /// B batches of O planes, D rows of a plane, N indices of a batch.

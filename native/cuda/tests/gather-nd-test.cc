@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Slices by indices of several axes on the device.
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "device-run.h"
+
+using dm::test::buffer_of;
+using dm::test::noise;
+using dm::test::run_device_op;
+using dm::test::unwritten;
+
+namespace {
+
+using Ints = std::vector<std::int32_t>;
+
+constexpr std::size_t kSlices = 70;
+constexpr std::size_t kWidth = 5;
+constexpr std::size_t kRows = 4;
+constexpr std::size_t kColumns = 7;
+
+/// Numbers after the first: N, R, C, P and the steps of a [4, 7] grid of slices.
+std::vector<double> numbers(double first) {
+  return {first, kSlices, 2, kWidth, kRows * kColumns, kColumns, 1};
+}
+
+Ints grid_indices() {
+  Ints indices;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(kSlices); ++i) {
+    indices.push_back(i * 3 % 4);
+    indices.push_back((i * 5 + 1) % 6);  // the last column is never put at
+  }
+  return indices;
+}
+
+std::size_t place_of(const Ints& indices, std::size_t i) {
+  return static_cast<std::size_t>(indices[2 * i]) * kColumns +
+         static_cast<std::size_t>(indices[2 * i + 1]);
+}
+
+}  // namespace
+
+TEST("gathers, adds up in rising order, and lets the last of equal places hold") {
+  Ints indices = grid_indices();
+  std::vector<float> tensor = noise(kRows * kColumns * kWidth, 1);
+  std::vector<float> updates = noise(kSlices * kWidth, 2);
+  std::vector<float> gathered = unwritten(updates.size());
+  std::vector<float> sums = unwritten(tensor.size());
+  std::vector<float> updated = unwritten(tensor.size());
+  CHECK_EQUAL(run_device_op("GatherNd", {buffer_of(tensor), buffer_of(indices), buffer_of(gathered)},
+                            numbers(4)),
+              "");
+  CHECK_EQUAL(run_device_op("ScatterNd", {buffer_of(indices), buffer_of(updates), buffer_of(sums)},
+                            numbers(0)),
+              "");
+  CHECK_EQUAL(run_device_op("TensorScatterUpdate",
+                            {buffer_of(tensor), buffer_of(indices), buffer_of(updates),
+                             buffer_of(updated)},
+                            numbers(4)),
+              "");
+  std::vector<float> expected_sums(tensor.size(), 0.0f);
+  std::vector<float> expected = tensor;
+  for (std::size_t i = 0; i < kSlices; ++i) {
+    for (std::size_t c = 0; c < kWidth; ++c) {
+      const std::size_t at = place_of(indices, i) * kWidth + c;
+      CHECK_EQUAL(gathered[i * kWidth + c], tensor[at]);
+      expected_sums[at] += updates[i * kWidth + c];
+      expected[at] = updates[i * kWidth + c];
+    }
+  }
+  CHECK(sums == expected_sums);
+  CHECK(updated == expected);
+}
+
+TEST("gives 0 for a place outside, and puts nothing there") {
+  std::vector<float> tensor{1, 2, 3};
+  Ints indices{2, 3, -1};
+  std::vector<float> y = unwritten(3);
+  CHECK_EQUAL(run_device_op("GatherNd", {buffer_of(tensor), buffer_of(indices), buffer_of(y)},
+                            {4, 3, 1, 1, 3, 1}),
+              "");
+  CHECK((y == std::vector<float>{3, 0, 0}));
+  CHECK_EQUAL(run_device_op("ScatterNd", {buffer_of(indices), buffer_of(tensor), buffer_of(y)},
+                            {0, 3, 1, 1, 3, 1}),
+              "");
+  CHECK((y == std::vector<float>{0, 0, 1}));
+}
+
+TEST("moves bytes, and refuses to add bools") {
+  std::vector<std::uint8_t> tensor{1, 2, 3};
+  std::vector<std::uint8_t> updates{9, 8};
+  Ints indices{0, 2};
+  std::vector<std::uint8_t> y(3);
+  CHECK_EQUAL(run_device_op("TensorScatterUpdate",
+                            {buffer_of(tensor), buffer_of(indices), buffer_of(updates), buffer_of(y)},
+                            {1, 2, 1, 1, 3, 1}),
+              "");
+  CHECK((y == std::vector<std::uint8_t>{9, 2, 8}));
+  CHECK_EQUAL(run_device_op("ScatterNd", {buffer_of(indices), buffer_of(updates), buffer_of(y)},
+                            {2, 2, 1, 1, 3, 1}),
+              "ScatterNd: expected float32 or int32, got bool");
+}
