@@ -19,6 +19,27 @@ namespace {
 constexpr double kForward = 5e-3;
 constexpr double kBackward = 8e-3;
 
+/// A vector's values on the device, until it is destroyed.
+template <class T>
+class There {
+ public:
+  explicit There(std::vector<T>& here) : here_(here), data_(device().allocate(bytes())) {
+    device().upload(data_, here.data(), bytes());
+  }
+  ~There() { device().release(data_); }
+  There(const There&) = delete;
+  There& operator=(const There&) = delete;
+
+  T* data() const { return static_cast<T*>(data_); }
+  void fetch() { device().download(here_.data(), data_, bytes()); }
+
+ private:
+  std::size_t bytes() const { return here_.size() * sizeof(T); }
+
+  std::vector<T>& here_;
+  void* data_;
+};
+
 void put(bf16& to, float value) { to = dm::cuda::to_bf16(value); }
 void put(float& to, float value) { to = value; }
 
@@ -45,10 +66,13 @@ struct Packed {
     }
     return values;
   }
-  TokenMatrix from(std::size_t first) {
-    return {data.data() + first, static_cast<std::int64_t>(width)};
-  }
 };
+
+/// The columns of a packed matrix on the device from `first` on.
+template <class T>
+TokenMatrix columns(const There<T>& there, const Packed<T>& packed, std::size_t first) {
+  return {there.data() + first, static_cast<std::int64_t>(packed.width)};
+}
 
 template <class T>
 struct Packing {
@@ -59,10 +83,10 @@ struct Packing {
 
   double factor() const { return sizeof(T) == sizeof(float) ? 1e-3 : 1; }
 
-  dm::cuda::AttentionShape shape(const Floats32& table) const {
+  dm::cuda::AttentionShape shape(const float* table) const {
     const auto n = [](std::size_t x) { return static_cast<std::int64_t>(x); };
     return {n(z.batch), n(z.queries),      n(z.keys), n(z.heads),
-            n(z.width / z.heads), grid, biased ? table.data() : nullptr,
+            n(z.width / z.heads), grid, biased ? table : nullptr,
             sizeof(T) == sizeof(bf16)};
   }
 
@@ -88,22 +112,41 @@ struct Packing {
     Packed<T> d_own(own.rows, own.width, NAN);
     Packed<T> d_context(context.rows, context.width, NAN);
     Packed<T>& d_keys = self ? d_own : d_context;
-    const Floats32 table = biased ? draw(windows().table_rows() * z.heads, 5) : Floats32();
+    Floats32 table = biased ? draw(windows().table_rows() * z.heads, 5) : Floats32();
     Floats32 d_table = unwritten(table.size());
     Floats32 log_sums = unwritten(z.batch * z.queries * z.heads);
-
-    dm::cuda::Device& on = device();
-    CHECK_EQUAL(dm::cuda::attention_forward(on, shape(table), own.from(beside), keys.from(key),
-                                            keys.from(key + c), output.from(0), log_sums.data())
-                    .message(),
-                "");
-    CHECK_EQUAL(dm::cuda::attention_backward(
-                    on, shape(table), own.from(beside), keys.from(key), keys.from(key + c),
-                    output.from(0), gradient.from(0), log_sums.data(),
-                    {d_own.from(beside), d_keys.from(key), d_keys.from(key + c), d_table.data()},
-                    on.scratch(dm::cuda::attention_backward_scratch(shape(table))))
-                    .message(),
-                "");
+    {
+      There<T> own_there(own.data), context_there(context.data), y_there(output.data);
+      There<T> dy_there(gradient.data), d_own_there(d_own.data), d_context_there(d_context.data);
+      There<float> table_there(table), d_table_there(d_table), log_sums_there(log_sums);
+      const auto part = [&](std::size_t first) {
+        return self ? columns(own_there, own, first) : columns(context_there, context, first);
+      };
+      const auto d_part = [&](std::size_t first) {
+        return self ? columns(d_own_there, d_own, first)
+                    : columns(d_context_there, d_context, first);
+      };
+      const dm::cuda::AttentionShape sizes = shape(table_there.data());
+      dm::cuda::Device& on = device();
+      CHECK_EQUAL(dm::cuda::attention_forward(on, sizes, columns(own_there, own, beside), part(key),
+                                              part(key + c), columns(y_there, output, 0),
+                                              log_sums_there.data())
+                      .message(),
+                  "");
+      CHECK_EQUAL(dm::cuda::attention_backward(
+                      on, sizes, columns(own_there, own, beside), part(key), part(key + c),
+                      columns(y_there, output, 0), columns(dy_there, gradient, 0),
+                      log_sums_there.data(),
+                      {columns(d_own_there, d_own, beside), d_part(key), d_part(key + c),
+                       d_table_there.data()},
+                      on.scratch(dm::cuda::attention_backward_scratch(sizes)))
+                      .message(),
+                  "");
+      y_there.fetch();
+      d_own_there.fetch();
+      d_context_there.fetch();
+      d_table_there.fetch();
+    }
 
     const Reals added = grid.any() ? windows().added(reals(table), z.heads) : Reals();
     const Reals dy = reals(gradient.part(0, c));
