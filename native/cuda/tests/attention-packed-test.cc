@@ -53,10 +53,10 @@ struct Packed {
       : rows(row_count), width(columns), data(row_count * columns) {
     for (T& x : data) put(x, value);
   }
-  void fill(std::size_t first, std::size_t count, unsigned seed) {
+  void fill(std::size_t first, std::size_t count, unsigned seed, float shift = 0) {
     const Floats32 values = draw(rows * count, seed);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      put(data[i / count * width + first + i % count], values[i]);
+      put(data[i / count * width + first + i % count], values[i] + shift);
     }
   }
   Floats32 part(std::size_t first, std::size_t count) const {
@@ -80,8 +80,10 @@ struct Packing {
   dm::cuda::WindowGrid grid{};
   bool biased = false;
   std::size_t beside = 0;  ///< columns before the first part: 1 leaves nothing aligned
+  float apart = 0;         ///< what is added to queries and taken from keys: scores far below 0
 
-  double factor() const { return sizeof(T) == sizeof(float) ? 1e-3 : 1; }
+  /// Of the bounds. A common part of keys cancels in dQ, and what was rounded beside it does not.
+  double factor() const { return (sizeof(T) == sizeof(float) ? 1e-3 : 1) * (apart > 0 ? 10 : 1); }
 
   dm::cuda::AttentionShape shape(const float* table) const {
     const auto n = [](std::size_t x) { return static_cast<std::int64_t>(x); };
@@ -101,10 +103,10 @@ struct Packing {
     // Self: query, key and value in one matrix; across: the query alone, key and value in one.
     Packed<T> own(z.batch * z.queries, beside + (self ? 3 * c : c), NAN);
     Packed<T> context(z.batch * z.keys, beside + 2 * c, NAN);
-    own.fill(beside, c, 1);
+    own.fill(beside, c, 1, apart);
     Packed<T>& keys = self ? own : context;
     const std::size_t key = beside + (self ? c : 0);
-    keys.fill(key, c, 2);
+    keys.fill(key, c, 2, -apart);
     keys.fill(key + c, c, 3);
     Packed<T> output(z.batch * z.queries, c, NAN);
     Packed<T> gradient(z.batch * z.queries, c, NAN);
@@ -189,6 +191,17 @@ TEST("tensor cores take every cut of keys into warps and groups") {
   Halves{{1, 66, 157, 32, 1}}.check();
   Halves{{1, 33, 313, 64, 2}}.check();
   Halves{{1, 33, 81, 32, 1}}.check();
+}
+
+TEST("tensor cores leave out keys past the end where these would weigh more than any") {
+  Halves{{1, 20, 19, 64, 2}, {}, false, 0, 6}.check();
+  Halves{{1, 20, 67, 64, 1}, {}, false, 0, 6}.check();
+}
+
+TEST("refuses lengths that kernels cannot count") {
+  dm::cuda::AttentionShape shape{1, 1, std::int64_t{1} << 30, 1, 32, {}, nullptr, true};
+  CHECK_EQUAL(dm::cuda::attention_forward(device(), shape, {}, {}, {}, {}, nullptr).message(),
+              "attention: expected lengths and widths below 2^30, got 1073741824");
 }
 
 TEST("tensor cores take the lengths of video decoders") {
