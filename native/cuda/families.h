@@ -9,6 +9,8 @@
   X(adamw_update) \
   X(arg_reduce) \
   X(attention) \
+  X(attention_branch) \
+  X(batch_matmul) \
   X(binary) \
   X(broadcast_to) \
   X(cast) \
@@ -25,7 +27,9 @@
   X(global_norm) \
   X(info_nce) \
   X(layer_norm) \
+  X(linear) \
   X(masked_patch_loss) \
+  X(mlp_branch) \
   X(one_hot) \
   X(pad) \
   X(range) \

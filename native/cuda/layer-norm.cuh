@@ -2,11 +2,13 @@
 // Layer normalization over the last axis (packages/core/src/ops/layer-norm.ts): one warp a row. Lane l has the columns l, l + 32, …: up to
 // kHeld of them stay in registers, so that a row is read once; kHeld = 0 reads a longer row again for each pass. Statistics are float32 in
 // two passes. The gradients of weight and bias are sums over rows: a warp adds up its own rows in registers, a block its warps in shared
-// memory, and a second kernel the blocks, each in order and without atomics: the same bits each time.
+// memory, and a second kernel the blocks, each in order and without atomics: the same bits each time. Where y feeds a product it is bfloat16,
+// and a gradient pass makes it again from the statistics.
 //
 // R rows, C width, P blocks of the backward pass.
 #pragma once
 
+#include "cuda/core/quad.cuh"
 #include "cuda/core/reduce.cuh"
 
 namespace dm::cuda {
@@ -17,7 +19,7 @@ struct LayerNormForward {
   const float* x;       ///< [R, C]
   const float* weight;  ///< [C]
   const float* bias;    ///< [C]
-  float* y;             ///< [R, C]
+  void* y;              ///< [R, C], of the kernel's type
   float* mean;          ///< [R]
   float* rstd;          ///< [R]
   std::int64_t rows;
@@ -39,7 +41,7 @@ DM_DEVICE void for_columns(int width, Use use) {
   }
 }
 
-template <int kHeld>
+template <int kHeld, bool kBFloat16>
 DM_KERNEL(kLayerNormWarps* kWarp, 4)
 layer_norm_forward(LayerNormForward p) {
   const std::int64_t row =
@@ -61,14 +63,51 @@ layer_norm_forward(LayerNormForward p) {
   });
   const float variance = warp_sum(squares) / static_cast<float>(p.width);
   const float rstd = 1.0f / sqrtf(variance + p.epsilon);
-  float* y = p.y + row * p.width;
+  const std::int64_t first = row * p.width;
   for_columns<kHeld>(p.width, [&](int i, int column) {
-    y[column] = (at(i, column) - mean) * rstd * p.weight[column] + p.bias[column];
+    store_one(p.y, kBFloat16, first + column,
+              (at(i, column) - mean) * rstd * p.weight[column] + p.bias[column]);
   });
   if (thread_index() % kWarp == 0) {
     p.mean[row] = mean;
     p.rstd[row] = rstd;
   }
+}
+
+constexpr int kLayerNormAgainThreads = 256;
+
+struct LayerNormAgain {
+  const float* x;       ///< [R, C]
+  const float* weight;  ///< [C]
+  const float* bias;    ///< [C]
+  const float* mean;    ///< [R]
+  const float* rstd;    ///< [R]
+  void* y;              ///< [R, C]
+  std::int64_t rows;
+  std::int64_t width;
+  bool bfloat16;  ///< y
+  bool whole;     ///< quads of rows are aligned
+};
+
+/// y from the statistics: a quad a thread.
+DM_KERNEL(kLayerNormAgainThreads, 4)
+layer_norm_again(LayerNormAgain p) {
+  const std::int64_t quads = (p.width + 3) / 4;
+  const std::int64_t i =
+      static_cast<std::int64_t>(block_index()) * kLayerNormAgainThreads + thread_index();
+  if (i >= p.rows * quads) return;
+  const std::int64_t row = i / quads;
+  const std::int64_t column = i % quads * 4;
+  const std::int64_t count = p.width - column;
+  const std::int64_t at = row * p.width + column;
+  const float mean = p.mean[row];
+  const float rstd = p.rstd[row];
+  Quad value = load_quad(p.x, false, at, count, p.whole);
+  const Quad weight = load_quad(p.weight, false, column, count, p.whole);
+  const Quad bias = load_quad(p.bias, false, column, count, p.whole);
+  DM_UNROLL
+  for (int k = 0; k < 4; ++k) value.v[k] = (value.v[k] - mean) * rstd * weight.v[k] + bias.v[k];
+  store_quad(p.y, p.bfloat16, at, count, p.whole, value);
 }
 
 struct LayerNormBackward {
@@ -77,6 +116,7 @@ struct LayerNormBackward {
   const float* weight;  ///< [C]
   const float* mean;    ///< [R]
   const float* rstd;    ///< [R]
+  const float* residual;  ///< [R, C], added to dx; or null
   float* dx;            ///< [R, C]
   float* partials;      ///< [P, 2, C]: of dWeight and dBias
   std::int64_t rows;
@@ -88,7 +128,7 @@ constexpr std::size_t layer_norm_backward_shared(std::int64_t width) {
   return static_cast<std::size_t>(2 * width) * sizeof(float);
 }
 
-/// dx = rstd (h - mean(h) - s mean(h s)) with h = dy weight and s = (x - mean) rstd; sums of dy s and dy over the block's rows.
+/// dx = residual + rstd (h - mean(h) - s mean(h s)) with h = dy weight and s = (x - mean) rstd; sums of dy s and dy over the block's rows.
 template <int kHeld>
 DM_KERNEL(kLayerNormWarps* kWarp, 2)
 layer_norm_backward(LayerNormBackward p) {
@@ -131,7 +171,9 @@ layer_norm_backward(LayerNormBackward p) {
           s[0] = (x[c] - mean) * rstd;
           h[0] = dy[c] * p.weight[c];
         }
-        p.dx[row * p.width + c] = rstd * (h[i] - sum - s[i] * along);
+        const float own_part = rstd * (h[i] - sum - s[i] * along);
+        p.dx[row * p.width + c] =
+            p.residual == nullptr ? own_part : p.residual[row * p.width + c] + own_part;
       });
     }
     if constexpr (kHeld == 0) {

@@ -15,6 +15,8 @@ namespace dm::test {
 using Reals = std::vector<double>;
 using Floats32 = std::vector<float>;
 
+constexpr double kBranchEpsilon = 1e-6;  // of the layer normalization in a branch
+
 /// Values of a normal distribution times `scale`, as float32 and as the same numbers in float64.
 inline Floats32 draw(std::size_t count, unsigned seed, double scale = 1) {
   std::mt19937 generator(seed);

@@ -5,14 +5,10 @@
 #include <initializer_list>
 #include <vector>
 
+#include "buffers.h"
 #include "dm/op.h"
 
 namespace dm::test {
-
-template <typename T>
-Buffer buffer_of(std::vector<T>& values) {
-  return {values.data(), values.size() * sizeof(T), false};
-}
 
 inline Status run_op(const char* name, std::vector<Buffer> buffers,
                      const std::vector<double>& numbers) {

@@ -24,6 +24,23 @@ struct DeviceFacts {
   std::uint64_t total_bytes = 0, free_bytes = 0;
 };
 
+/// A product for the library of a device's driver: c = a b (+ bias) (+ added), row after row. a [m, k] and b [k, n] are of one type; a step is
+/// the number of elements from row to row of what is stored, a batch step that from matrix to matrix.
+struct LibraryProduct {
+  std::int64_t m, k, n, batch;
+  const void* a;
+  const void* b;
+  void* c;
+  const float* bias;   ///< [n], or null
+  const float* added;  ///< [batch, m, n] by the steps of c, which is float32 then; may be c; or null
+  bool a_transposed;   ///< stored as [k, m]
+  bool b_transposed;   ///< stored as [n, k]
+  std::int64_t a_step, b_step, c_step;
+  std::int64_t a_batch_step, b_batch_step, c_batch_step;
+  bool bfloat16;    ///< a and b
+  bool c_bfloat16;
+};
+
 /// One device with its stream. Not for two threads at once.
 class Device {
  public:
@@ -46,6 +63,8 @@ class Device {
   /// Memory for the op that is running, 256-byte aligned, its content undefined; the next call of the same op may get the same. Null, with
   /// `status` set, when there is none.
   virtual void* scratch(std::size_t bytes) = 0;
+  /// Starts a product on the driver's library. False, and nothing done, where there is none or it does not take this one.
+  virtual bool multiply(const LibraryProduct&) { return false; }
   /// Seed of the emulator's schedules; not used by a GPU.
   virtual std::uint64_t order() const { return 0; }
 

@@ -3,10 +3,12 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "cuda/core/device.h"
+#include "cuda/device/cublaslt.h"
 
 namespace dm::cuda {
 
@@ -18,12 +20,13 @@ Status fault(const std::string& where, cudaError_t error) {
   return {code, where + ": expected success of the CUDA driver, got " + cudaGetErrorString(error)};
 }
 
-class CudaDevice : public Device {
+class CudaDevice : public Device, private StreamClock {
  public:
   CudaDevice(int index, cudaStream_t stream, int multiprocessors)
       : index_(index), stream_(stream), multiprocessors_(multiprocessors) {}
 
   ~CudaDevice() override {
+    library_.reset();
     if (scratch_ != nullptr) cudaFreeAsync(scratch_, stream_);
     cudaStreamDestroy(stream_);
   }
@@ -65,6 +68,14 @@ class CudaDevice : public Device {
     return facts;
   }
 
+  bool multiply(const LibraryProduct& product) override {
+    if (!library_sought_ && !capturing()) {
+      library_sought_ = true;
+      library_ = CublasLt::from_environment(*this, *this);
+    }
+    return library_ != nullptr && library_->multiply(product);
+  }
+
   void* scratch(std::size_t bytes) override {
     if (bytes > scratch_bytes_) {
       // In the order of the stream: kernels that use the old memory are done before it is given back.
@@ -76,6 +87,27 @@ class CudaDevice : public Device {
   }
 
  private:
+  bool capturing() override {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    check("capture", cudaStreamIsCapturing(stream_, &status));
+    return status != cudaStreamCaptureStatusNone;
+  }
+  double milliseconds(const std::function<void()>& work) override {
+    cudaEvent_t begin = nullptr;
+    cudaEvent_t end = nullptr;
+    check("time", cudaEventCreate(&begin));
+    check("time", cudaEventCreate(&end));
+    check("time", cudaEventRecord(begin, stream_));
+    work();
+    check("time", cudaEventRecord(end, stream_));
+    check("time", cudaEventSynchronize(end));
+    float elapsed = 0;
+    check("time", cudaEventElapsedTime(&elapsed, begin, end));
+    check("time", cudaEventDestroy(begin));
+    check("time", cudaEventDestroy(end));
+    return static_cast<double>(elapsed);
+  }
+
   void check(const char* where, cudaError_t error) {
     if (error == cudaSuccess) return;
     fail(fault(where, error));
@@ -90,6 +122,8 @@ class CudaDevice : public Device {
   void* scratch_ = nullptr;
   std::size_t scratch_bytes_ = 0;
   bool lost_ = false;
+  bool library_sought_ = false;
+  std::unique_ptr<CublasLt> library_;
 };
 
 }  // namespace

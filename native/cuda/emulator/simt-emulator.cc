@@ -152,6 +152,20 @@ void run_block(Block& block, const std::function<void()>& body, std::mt19937_64&
   }
 }
 
+/// Fibers of launches that are over: stacks are large, and each launch wants as many.
+std::vector<std::unique_ptr<Fiber>>& idle_fibers() {
+  static thread_local std::vector<std::unique_ptr<Fiber>> idle;
+  return idle;
+}
+
+std::unique_ptr<Fiber> take_fiber() {
+  std::vector<std::unique_ptr<Fiber>>& idle = idle_fibers();
+  if (idle.empty()) return std::make_unique<Fiber>(kStackBytes);
+  std::unique_ptr<Fiber> fiber = std::move(idle.back());
+  idle.pop_back();
+  return fiber;
+}
+
 }  // namespace
 
 void run(const Launch& launch, const std::function<void()>& body) {
@@ -159,13 +173,14 @@ void run(const Launch& launch, const std::function<void()>& body) {
   block.launch = launch;
   block.shared.resize(launch.shared_bytes);
   block.threads.resize(static_cast<std::size_t>(launch.threads));
-  for (Thread& thread : block.threads) thread.fiber = std::make_unique<Fiber>(kStackBytes);
+  for (Thread& thread : block.threads) thread.fiber = take_fiber();
   Block* const outer = active;
   active = &block;
   std::mt19937_64 random(launch.order);
   for (block.y = 0; block.y < launch.blocks_y; ++block.y) {
     for (block.x = 0; block.x < launch.blocks; ++block.x) run_block(block, body, random);
   }
+  for (Thread& thread : block.threads) idle_fibers().push_back(std::move(thread.fiber));
   active = outer;
 }
 

@@ -10,8 +10,10 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "buffers.h"
 #include "check.h"
 #include "cuda/core/device.h"
 
@@ -30,17 +32,33 @@ inline cuda::Device& device() {
   return *made;
 }
 
-template <typename T>
-Buffer buffer_of(std::vector<T>& values) {
-  return {values.data(), values.size() * sizeof(T), false};
-}
+/// A host buffer's copy on the device, while it lives.
+class DeviceCopy {
+ public:
+  explicit DeviceCopy(const Buffer& host) : host_(host), data_(device().allocate(host.bytes)) {
+    device().upload(data_, host.data, host.bytes);
+  }
+  template <typename T>
+  explicit DeviceCopy(std::vector<T>& values) : DeviceCopy(buffer_of(values)) {}
+  ~DeviceCopy() { device().release(data_); }
+  DeviceCopy(const DeviceCopy&) = delete;
+  DeviceCopy& operator=(const DeviceCopy&) = delete;
 
-/// Copies the buffers to the device, runs the op, copies all of them back. The op's complaint; empty when there is none.
-inline std::string run_device_op(const char* name, std::vector<Buffer> buffers,
-                                 const std::vector<double>& numbers) {
+  void* data() const { return data_; }
+  float* floats() const { return static_cast<float*>(data_); }
+  /// Copies it back.
+  void fetch() const { device().download(host_.data, data_, host_.bytes); }
+
+ private:
+  Buffer host_;
+  void* data_;
+};
+
+/// Copies the buffers to a device, runs the op, copies all of them back. The op's complaint; empty when there is none.
+inline std::string run_op_on(cuda::Device& on, const char* name, std::vector<Buffer> buffers,
+                             const std::vector<double>& numbers) {
   const int id = cuda::device_op_table().find(name);
   if (id < 0) return std::string("no op ") + name;
-  cuda::Device& on = device();
   std::vector<Buffer> there(buffers.size());
   std::vector<Buffer*> pointers;
   for (std::size_t i = 0; i < buffers.size(); ++i) {
@@ -67,6 +85,12 @@ inline std::string run_device_op(const char* name, std::vector<Buffer> buffers,
   }
   if (!status.ok()) return status.message();
   return on.status().message();
+}
+
+/// The same on the device of this program.
+inline std::string run_device_op(const char* name, std::vector<Buffer> buffers,
+                                 const std::vector<double>& numbers) {
+  return run_op_on(device(), name, std::move(buffers), numbers);
 }
 
 /// `count` floats nobody has written.

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products by cuBLASLt, where it can be loaded. Each product's algorithm is chosen the first time it is seen: of the library's first answers
+// the fastest, measured on the device unless its stream is being captured. Split sums whose parts are added in an order that may change are
+// left out, so that an algorithm gives the same bits each time; which one is chosen depends on what was measured, so that two processes may
+// differ in the last bits. DIFFMAVIL_CUBLASLT: `off`, or the path of the library. DIFFMAVIL_CUBLASLT_TUNE=off: always the first answer.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "cuda/core/device.h"
+#include "cuda/device/cublaslt-api.h"
+
+namespace dm::cuda {
+
+/// What is asked of the device's stream.
+class StreamClock {
+ public:
+  virtual ~StreamClock() = default;
+  /// Whether the stream is recording a graph: nothing runs now.
+  virtual bool capturing() = 0;
+  /// How long `work` takes on the stream; waits for it.
+  virtual double milliseconds(const std::function<void()>& work) = 0;
+};
+
+class CublasLt {
+ public:
+  /// By the environment; null where the library is not there, not wanted, or does not start. Memory comes from the device, which has to
+  /// outlive it, as does the clock.
+  static std::unique_ptr<CublasLt> from_environment(Device& device, StreamClock& clock);
+  static std::unique_ptr<CublasLt> load(const char* path, Device& device, StreamClock& clock,
+                                        bool tune);
+  ~CublasLt();
+  CublasLt(const CublasLt&) = delete;
+  CublasLt& operator=(const CublasLt&) = delete;
+
+  /// Starts a product on the device's stream. False, and nothing done, when the library does not take it.
+  bool multiply(const LibraryProduct& product);
+
+ private:
+  using Key = std::array<std::int64_t, 15>;
+
+  /// A product's descriptors and algorithm.
+  struct Plan {
+    lt::MatmulDesc desc = nullptr;
+    lt::MatrixLayout a = nullptr, b = nullptr, c = nullptr;
+    lt::HeuristicResult chosen{};
+    bool usable = false;
+  };
+
+  CublasLt(const lt::Api& api, lt::Handle handle, Device& device, StreamClock& clock, bool tune);
+  static Key key_of(const LibraryProduct& product);
+  Plan make_plan(const LibraryProduct& product, const Key& key);
+  bool describe(const LibraryProduct& product, Plan& plan);
+  /// The library's answers, best first; their number.
+  int ask(const Key& key, const Plan& plan, std::array<lt::HeuristicResult, 8>& answers);
+  void choose(const LibraryProduct& product, std::array<lt::HeuristicResult, 8>& answers, int count,
+              Plan& plan);
+  int run(const LibraryProduct& product, const Plan& plan, const lt::HeuristicResult& by);
+
+  lt::Api api_;
+  lt::Handle handle_;
+  Device& device_;
+  StreamClock& clock_;
+  bool tune_;
+  void* workspace_;
+  void* bias_;  ///< of one product, in bfloat16
+  std::map<Key, Plan> plans_;
+};
+
+}  // namespace dm::cuda

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layer normalization of rows, for the ops that contain one. R rows, C width.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/core/device.h"
+
+namespace dm::cuda {
+
+struct LayerNormRows {
+  const float* x = nullptr;       ///< [R, C]
+  const float* weight = nullptr;  ///< [C]
+  const float* bias = nullptr;    ///< [C]; not read by the gradient
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+  float epsilon = 0;  ///< only where the statistics are computed
+};
+
+/// y [R, C] in float32 or bfloat16, and mean and rstd [R].
+void layer_norm_rows(Device& device, const LayerNormRows& norm, void* y, bool bfloat16, float* mean,
+                     float* rstd);
+
+/// The same y, from the statistics.
+void layer_norm_rows_again(Device& device, const LayerNormRows& norm, const float* mean,
+                           const float* rstd, void* y, bool bfloat16);
+
+struct LayerNormGradient {
+  const float* dy = nullptr;        ///< [R, C]
+  const float* mean = nullptr;      ///< [R]
+  const float* rstd = nullptr;      ///< [R]
+  const float* residual = nullptr;  ///< [R, C], added to dx; or null
+  float* dx = nullptr;              ///< [R, C]
+  float* d_weight = nullptr;        ///< [C]; like dx overwritten
+  float* d_bias = nullptr;          ///< [C]
+};
+
+/// Bytes that layer_norm_gradient works in.
+std::size_t layer_norm_gradient_scratch(const Device& device, std::int64_t rows, std::int64_t width);
+
+/// `scratch`: layer_norm_gradient_scratch(...) bytes on the device.
+void layer_norm_gradient(Device& device, const LayerNormRows& norm,
+                         const LayerNormGradient& gradient, void* scratch);
+
+}  // namespace dm::cuda

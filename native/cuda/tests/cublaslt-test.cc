@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products by a library: what is asked of it (of a fake one here, on host memory), what our own passes add to it, which algorithm is chosen,
+// and what happens when there is none.
+#include "cuda/device/cublaslt.h"
+
+#include <dlfcn.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attention-branch-case.h"
+#include "cuda/matmul.h"
+#include "device-run.h"
+#include "mlp-branch-case.h"
+
+using dm::cuda::CublasLt;
+using dm::cuda::Device;
+using dm::cuda::LibraryProduct;
+using dm::test::attention_branch_kinds;
+using dm::test::AttentionBranchCase;
+using dm::test::AttentionBranchOptions;
+using dm::test::device;
+using dm::test::MlpBranchCase;
+using dm::test::run_device_op;
+
+namespace {
+
+class Clock : public dm::cuda::StreamClock {
+ public:
+  bool capturing() override { return is_capturing; }
+  double milliseconds(const std::function<void()>& work) override {
+    work();
+    ++measured;
+    return measured == 1 ? first_time : 1;
+  }
+  bool is_capturing = false;
+  double first_time = 2;
+  int measured = 0;
+};
+
+}  // namespace
+
+TEST("a library that is not there, or that is none, is no fault") {
+  Clock clock;
+  CHECK(CublasLt::load("/nowhere/libcublasLt.so.13", device(), clock, true) == nullptr);
+  CHECK(CublasLt::load("libc.so.6", device(), clock, true) == nullptr);
+  CHECK_EQUAL(device().status().message(), "");
+}
+
+#ifdef DM_FAKE_CUBLASLT
+
+namespace {
+
+/// A device whose products go to the fake library; everything else to the emulator.
+class WithLibrary : public Device {
+ public:
+  explicit WithLibrary(Device& on)
+      : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, on, clock, true)) {}
+
+  void* allocate(std::size_t bytes) override { return on_.allocate(bytes); }
+  void release(void* data) override { on_.release(data); }
+  void upload(void* to, const void* from, std::size_t bytes) override { on_.upload(to, from, bytes); }
+  void download(void* to, const void* from, std::size_t bytes) override {
+    on_.download(to, from, bytes);
+  }
+  void synchronize() override { on_.synchronize(); }
+  void* stream() const override { return on_.stream(); }
+  dm::cuda::DeviceFacts facts() override { return on_.facts(); }
+  int multiprocessors() const override { return on_.multiprocessors(); }
+  void* scratch(std::size_t bytes) override { return on_.scratch(bytes); }
+  std::uint64_t order() const override { return on_.order(); }
+  bool multiply(const LibraryProduct& product) override {
+    const bool taken = library_ != nullptr && library_->multiply(product);
+    ++(taken ? products : refused);
+    return taken;
+  }
+
+  Clock clock;
+  int products = 0;
+  int refused = 0;
+
+ private:
+  Device& on_;
+  std::unique_ptr<CublasLt> library_;
+};
+
+template <class Function>
+Function of_fake(const char* name) {
+  void* const library = dlopen(DM_FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL);
+  return reinterpret_cast<Function>(dlsym(library, name));
+}
+int last_algorithm() { return of_fake<int (*)()>("fake_last_algorithm")(); }
+void break_library(bool now) { of_fake<void (*)(bool)>("fake_break")(now); }
+
+/// Runs ops on a device whose products go to the fake library.
+struct RunWithLibrary {
+  WithLibrary& on;
+  std::string operator()(const char* name, const std::vector<dm::Buffer>& buffers,
+                         const std::vector<double>& numbers) const {
+    return dm::test::run_op_on(on, name, buffers, numbers);
+  }
+};
+
+/// c [4, 8] = a [4, 16] b [16, 8] of ones.
+std::vector<float> product_of_ones(WithLibrary& on, const dm::cuda::MatmulDescription& d) {
+  std::vector<float> a(64, 1.0f), b(128, 1.0f), c(32, 3.0f);
+  const dm::test::DeviceCopy there_a(a), there_b(b), there_c(c);
+  on.clear();
+  dm::cuda::matmul(on, d, there_a.data(), there_b.data(), there_c.data());
+  there_c.fetch();
+  CHECK_EQUAL(on.status().message(), "");
+  return c;
+}
+
+dm::cuda::MatmulDescription ones() {
+  dm::cuda::MatmulDescription d;
+  d.m = 4;
+  d.k = 16;
+  d.n = 8;
+  d.a = dm::cuda::row_major(16);
+  d.b = dm::cuda::row_major(8);
+  d.c = dm::cuda::row_major(8);
+  return d;
+}
+
+}  // namespace
+
+TEST("both branches equal float64 with the library's products and our passes after them") {
+  WithLibrary on(device());
+  const RunWithLibrary run{on};
+  for (const bool scaled : {false, true}) {
+    MlpBranchCase(2, 5, 12, 20, scaled, false).check(run, 5e-6);
+    MlpBranchCase(2, 5, 12, 20, scaled, true).check(run, 1.0 / 64);
+  }
+  for (AttentionBranchOptions options : attention_branch_kinds()) {
+    AttentionBranchCase(options).check(run, 1e-5);
+    options.bfloat16 = true;
+    AttentionBranchCase(options).check(run, 1.0 / 32);
+  }
+  CHECK(on.products > 100);
+  CHECK_EQUAL(on.refused, 0);
+}
+
+TEST("batches, transposed or not, of matrices anywhere in memory, equal those of our kernels") {
+  WithLibrary on(device());
+  for (int layout = 0; layout < 4; ++layout) {
+    std::vector<float> a = dm::test::noise(6 * 5 * 7, 1);
+    std::vector<float> b = dm::test::noise(2 * 7 * 3, 2);
+    std::vector<float> ours = dm::test::unwritten(6 * 5 * 3);
+    std::vector<float> theirs = ours;
+    const double a_transposed = layout % 2;
+    const double b_transposed = layout / 2;
+    const std::vector<double> numbers{5, 7, 3, a_transposed, b_transposed, 0, 2, 2, 3, 2, 1};
+    using dm::test::buffer_of;
+    CHECK_EQUAL(run_device_op("BatchMatMul", {buffer_of(a), buffer_of(b), buffer_of(ours)}, numbers), "");
+    CHECK_EQUAL(RunWithLibrary{on}("BatchMatMul", {buffer_of(a), buffer_of(b), buffer_of(theirs)}, numbers), "");
+    CHECK_ERROR(dm::test::relative_error(theirs, ours), 1e-6);
+  }
+  CHECK(on.products > 0);
+  CHECK_EQUAL(on.refused, 0);
+}
+
+TEST("accumulates") {
+  WithLibrary on(device());
+  dm::cuda::MatmulDescription d = ones();
+  d.accumulate = true;
+  CHECK(product_of_ones(on, d) == std::vector<float>(32, 19.0f));
+  CHECK_EQUAL(on.products, 1);
+  CHECK_EQUAL(on.clock.measured, 0);
+}
+
+TEST("the faster answer is kept; the first when it is as good, and when a graph is being captured") {
+  {
+    WithLibrary on(device());
+    CHECK(product_of_ones(on, ones()) == std::vector<float>(32, 16.0f));
+    CHECK_EQUAL(last_algorithm(), 1);
+    CHECK_EQUAL(on.clock.measured, 2);
+    product_of_ones(on, ones());
+    CHECK_EQUAL(on.clock.measured, 2);
+  }
+  {
+    WithLibrary on(device());
+    on.clock.first_time = 1.02;
+    product_of_ones(on, ones());
+    CHECK_EQUAL(last_algorithm(), 0);
+  }
+  WithLibrary on(device());
+  on.clock.is_capturing = true;
+  product_of_ones(on, ones());
+  CHECK_EQUAL(last_algorithm(), 0);
+  CHECK_EQUAL(on.clock.measured, 0);
+}
+
+TEST("a library that fails leaves the product to our kernels") {
+  WithLibrary on(device());
+  break_library(true);
+  CHECK(product_of_ones(on, ones()) == std::vector<float>(32, 16.0f));
+  break_library(false);
+  CHECK_EQUAL(on.refused, 1);
+  CHECK_EQUAL(on.products, 0);
+}
+
+#endif
