@@ -52,6 +52,7 @@ void compare(std::size_t outer, const std::vector<std::size_t>& inner) {
 TEST("joins and cuts parts of 16, 4 and odd bytes, empty ones between") {
   compare<std::int32_t>(3, {8, 4, 12});
   compare<std::int32_t>(5, {3, 0, 7});
+  compare<std::int32_t>(3, {4, 3});
   compare<std::int32_t>(1, {51, 102});
   compare<std::uint8_t>(3, {16, 32});
   compare<std::uint8_t>(4, {3, 5, 1});

@@ -72,7 +72,7 @@ TEST("chooses where the condition is 1") {
 
 TEST("is on at the index of each row, and off in a row whose index is outside") {
   for (const std::size_t depth : {std::size_t{1}, std::size_t{5}, std::size_t{8}}) {
-    Ints indices{0, 7, -1, 4, 1};
+    Ints indices{0, 0, -1, 7, 1};
     std::vector<float> y = unwritten(5 * depth);
     CHECK_EQUAL(run_device_op("OneHot", {buffer_of(indices), buffer_of(y)},
                               {0, 5, static_cast<double>(depth), 2.5, -1}),

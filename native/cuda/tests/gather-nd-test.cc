@@ -28,8 +28,9 @@ std::vector<double> numbers(double first) {
 Ints grid_indices() {
   Ints indices;
   for (std::int32_t i = 0; i < static_cast<std::int32_t>(kSlices); ++i) {
-    indices.push_back(i * 3 % 4);
-    indices.push_back((i * 5 + 1) % 6);  // the last column is never put at
+    const std::int32_t place = i / 3;  // neighbours are put at the same
+    indices.push_back(place * 3 % 4);
+    indices.push_back((place * 5 + 1) % 6);  // the last column is never put at
   }
   return indices;
 }
