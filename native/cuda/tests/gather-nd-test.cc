@@ -75,7 +75,7 @@ TEST("gathers, adds up in rising order, and lets the last of equal places hold")
 }
 
 TEST("gives 0 for a place outside, and puts nothing there") {
-  std::vector<float> tensor{1, 2, 3};
+  std::vector<float> tensor{1, 2, 3, 4};  // three places: the fourth element is not one
   Ints indices{2, 3, -1};
   std::vector<float> y = unwritten(3);
   CHECK_EQUAL(run_device_op("GatherNd", {buffer_of(tensor), buffer_of(indices), buffer_of(y)},
