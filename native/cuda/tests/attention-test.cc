@@ -5,86 +5,15 @@
 #include <utility>
 #include <vector>
 
-#include "block-reference.h"
+#include "attention-case.h"
 #include "device-run.h"
 
 using namespace dm::test;
 
 namespace {
 
-struct Attention {
-  explicit Attention(AttentionSizes sizes) : z(sizes) {}
-
-  AttentionSizes z;
-  bool windowed = false;
-  Windows windows{};
-  bool biased = false;
-
-  Floats32 query, key, value, table, dy;
-  Floats32 y, log_sums, d_query, d_key, d_value, d_table;
-
-  std::vector<double> numbers() const {
-    const auto n = [](std::size_t x) { return static_cast<double>(x); };
-    std::vector<double> result{n(z.batch), n(z.queries), n(z.keys), n(z.width), n(z.heads),
-                               biased ? 1.0 : 0.0};
-    const Windows& w = windows;
-    for (const std::size_t x : {w.rows, w.columns, w.a, w.b, w.down, w.right}) {
-      result.push_back(windowed ? n(x) : 0);
-    }
-    return result;
-  }
-
-  void prepare() {
-    query = draw(z.batch * z.queries * z.width, 1);
-    key = draw(z.batch * z.keys * z.width, 2);
-    value = draw(z.batch * z.keys * z.width, 3);
-    dy = draw(query.size(), 4);
-    table = biased ? draw(windows.table_rows() * z.heads, 5) : Floats32();
-    y = d_query = unwritten(query.size());
-    d_key = d_value = unwritten(key.size());
-    d_table = unwritten(table.size());
-    log_sums = unwritten(z.batch * z.queries * z.heads);
-  }
-
-  std::string run() {
-    const std::string forward =
-        run_device_op("DmAttention",
-                      {buffer_of(query), buffer_of(key), buffer_of(value), buffer_of(table),
-                       buffer_of(y), buffer_of(log_sums)},
-                      numbers());
-    if (!forward.empty()) return forward;
-    std::vector<dm::Buffer> buffers{buffer_of(dy),       buffer_of(query),   buffer_of(key),
-                                    buffer_of(value),    buffer_of(table),   buffer_of(y),
-                                    buffer_of(log_sums), buffer_of(d_query), buffer_of(d_key),
-                                    buffer_of(d_value)};
-    if (biased) buffers.push_back(buffer_of(d_table));
-    return run_device_op("DmAttentionGrad", buffers, numbers());
-  }
-
-  void check() {
-    prepare();
-    CHECK_EQUAL(run(), "");
-    const Reals added = windowed ? windows.added(reals(table), z.heads) : Reals();
-    const Reals gradient = reals(dy);
-    AttentionGradient d;
-    const Reals expected =
-        attend(z, reals(query), reals(key), reals(value), added, &gradient, &d);
-    CHECK_ERROR(distance(y, expected), 2e-6);
-    CHECK_ERROR(distance(d_query, d.query), 4e-6);
-    CHECK_ERROR(distance(d_key, d.key), 4e-6);
-    CHECK_ERROR(distance(d_value, d.value), 4e-6);
-    if (biased) CHECK_ERROR(distance(d_table, windows.table_gradient(d.added, z.heads)), 1e-5);
-  }
-};
-
-Attention in_windows(std::size_t batch, std::size_t heads, std::size_t width, Windows windows,
-                     bool biased) {
-  Attention call{{batch, windows.tokens(), windows.tokens(), width, heads}};
-  call.windowed = true;
-  call.windows = windows;
-  call.biased = biased;
-  return call;
-}
+using Attention = AttentionCase<run_device_op>;
+constexpr auto in_windows = attention_in_windows<run_device_op>;
 
 }  // namespace
 
