@@ -71,8 +71,13 @@ def timed(call, stream):
 def time_case(library, case, call):
     ours = torch.cuda.ExternalStream(library.stream())
     sides = {'ours': timed(call, ours)}
+    refused = {}
     for name, peer in case.peers.items():
-        sides[name] = timed(peer, torch.cuda.current_stream())
+        # A peer that cannot run here (a compiler that is missing, say) is one figure less, not the end of a rare run.
+        try:
+            sides[name] = timed(peer, torch.cuda.current_stream())
+        except Exception as error:
+            refused[name] = f'{type(error).__name__}: {error}'
     samples = {name: [] for name in sides}
     for turn in range(TURNS):
         for name in sorted(sides, reverse=turn % 2 == 1):
@@ -84,7 +89,8 @@ def time_case(library, case, call):
         'p10_p90': {name: [sorted(v)[len(v) // 10], sorted(v)[-1 - len(v) // 10]] for name, v in samples.items()},
         'floor_ms': floor,
         'of_floor': floor / medians['ours'],
-        'ratio': {name: statistics.median(p / o for p, o in zip(samples[name], samples['ours'])) for name in case.peers},
+        'ratio': {name: statistics.median(p / o for p, o in zip(samples[name], samples['ours'])) for name in sides if name != 'ours'},
+        'refused': refused,
     }
 
 
@@ -110,12 +116,17 @@ def main():
         if not library.has(case.op):
             row['state'] = 'not built'
         else:
-            call, row['check'] = check(library, case)
-            failed += not row['check']['passed']
-            row['state'] = 'checked'
-            if not options.emulated:
-                row['time'] = time_case(library, case, call)
-                row['state'] = 'run'
+            try:
+                call, row['check'] = check(library, case)
+                failed += not row['check']['passed']
+                row['state'] = 'checked'
+                if not options.emulated:
+                    row['time'] = time_case(library, case, call)
+                    row['state'] = 'run'
+            except RuntimeError as error:
+                # Told by the library, or by PyTorch out of memory: the other cases still count.
+                failed += 1
+                row |= {'state': 'failed', 'error': str(error)}
         record['cases'].append(row)
         options.out.write_text(json.dumps(record, indent=1) + '\n')
         verdict = row.get('check', {})
