@@ -4,7 +4,7 @@
 import ctypes
 from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_int32, c_uint32, c_uint64, c_void_p
 
-ABI = 1
+ABI = 2
 
 
 class Buffer(ctypes.Structure):
@@ -16,6 +16,10 @@ class Device(ctypes.Structure):
         ('struct_size', c_uint32), ('index', c_int32), ('name', c_char * 256), ('major', c_int32), ('minor', c_int32),
         ('multiprocessors', c_int32), ('driver', c_int32), ('runtime', c_int32), ('total_bytes', c_uint64), ('free_bytes', c_uint64),
     ]  # fmt: skip
+
+
+class Memory(ctypes.Structure):
+    _fields_ = [('struct_size', c_uint32), *[(name, c_uint64) for name in ('in_use', 'cached', 'peak', 'workspace', 'staging')]]
 
 
 def _call(*arguments):
@@ -41,6 +45,22 @@ class Api(ctypes.Structure):
         ('op_count', _call()),
         ('op_name', ctypes.CFUNCTYPE(c_char_p, c_int32)),
         ('run', _call(c_void_p, c_int32, POINTER(Buffer), c_uint64, POINTER(c_double), c_uint64)),
+        ('memory', _call(c_void_p, POINTER(Memory))),
+        ('trim', _call(c_void_p)),
+        ('stage', _call(c_void_p, c_uint64, POINTER(c_void_p))),
+        ('unstage', _call(c_void_p, c_void_p)),
+        ('upload_staged', _call(c_void_p, Buffer, c_void_p, c_uint64)),
+        ('fetch', _call(c_void_p, Buffer, c_uint64, POINTER(c_void_p))),
+        ('fetch_wait', _call(c_void_p, c_void_p)),
+        ('fetch_end', ctypes.CFUNCTYPE(None, c_void_p, c_void_p)),
+        ('time_begin', _call(c_void_p)),
+        ('time_end', _call(c_void_p, POINTER(c_double))),
+        ('range_push', _call(c_void_p, c_char_p)),
+        ('range_pop', _call(c_void_p)),
+        ('capture_begin', _call(c_void_p)),
+        ('capture_end', _call(c_void_p, POINTER(c_void_p))),
+        ('replay', _call(c_void_p, c_void_p)),
+        ('graph_destroy', ctypes.CFUNCTYPE(None, c_void_p, c_void_p)),
     ]
 
 

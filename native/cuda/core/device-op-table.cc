@@ -9,6 +9,21 @@
 
 namespace dm::cuda {
 
+namespace {
+
+class OpRange {
+ public:
+  OpRange(Device& device, const char* name) : device_(device) { device.op_begins(name); }
+  ~OpRange() { device_.op_ends(); }
+  OpRange(const OpRange&) = delete;
+  OpRange& operator=(const OpRange&) = delete;
+
+ private:
+  Device& device_;
+};
+
+}  // namespace
+
 void DeviceOpTable::add(std::string name, DeviceOp op) {
   ids_.emplace(name, static_cast<int>(ops_.size()));
   ops_.push_back(op);
@@ -27,6 +42,7 @@ Status DeviceOpTable::run(Device& device, std::size_t id, const OpArguments& arg
   }
   device.clear();
   try {
+    const OpRange range(device, names_[id].c_str());
     const Status status = ops_[id](device, arguments);
     if (!status.ok()) return status;
     if (device.status().ok()) return {};

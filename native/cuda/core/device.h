@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -41,7 +42,7 @@ struct LibraryProduct {
   bool c_bfloat16;
 };
 
-/// One device with its stream. Not for two threads at once.
+/// What ops see of a device and its stream. Not for two threads at once.
 class Device {
  public:
   virtual ~Device() = default;
@@ -68,6 +69,13 @@ class Device {
   /// Seed of the emulator's schedules; not used by a GPU.
   virtual std::uint64_t order() const { return 0; }
 
+  /// Runs or records a kernel of the emulator; not used by a GPU.
+  virtual void enqueue(std::function<void()> kernel) { kernel(); }
+
+  /// Around every op, by its name; `name` outlives the device.
+  virtual void op_begins(const char*) {}
+  virtual void op_ends() {}
+
   /// The first fault of the op that is running. A launch after a fault does nothing.
   const Status& status() const { return status_; }
   void fail(Status status) {
@@ -77,6 +85,51 @@ class Device {
 
  private:
   Status status_;
+};
+
+/// Bytes: dm_cuda_memory says of what.
+struct MemoryFacts {
+  std::uint64_t in_use = 0, cached = 0, peak = 0, workspace = 0, staging = 0;
+};
+
+/// A copy to the host under way.
+class Fetch {
+ public:
+  virtual ~Fetch() = default;
+  /// Waits for it, on any thread, and copies what it brought to `to`.
+  virtual Status wait(void* to) = 0;
+};
+
+/// Work that was recorded.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+};
+
+/// What the C table sees of a device besides. Faults are in `status`; dm_cuda.h says what each function does.
+class DeviceContext : public Device {
+ public:
+  /// Before every call, on the thread that calls.
+  virtual void enter() {}
+  virtual MemoryFacts memory() = 0;
+  virtual void trim() = 0;
+
+  virtual void* stage(std::size_t bytes) = 0;
+  virtual void unstage(void* memory) = 0;
+  virtual void upload_staged(void* to, void* memory, std::size_t bytes) = 0;
+  virtual Fetch* fetch(const void* from, std::size_t bytes) = 0;
+  virtual void fetch_end(Fetch* fetch) = 0;
+
+  virtual void time_begin() = 0;
+  virtual double time_end() = 0;
+  virtual void range_push(const char* name) = 0;
+  virtual void range_pop() = 0;
+
+  virtual bool capturing() = 0;
+  virtual void capture_begin() = 0;
+  virtual Graph* capture_end() = 0;
+  virtual void replay(Graph* graph) = 0;
+  virtual void graph_destroy(Graph* graph) = 0;
 };
 
 /// Computes on device memory: the buffers of `arguments` point there. Nothing waits for the device.
@@ -103,9 +156,9 @@ const DeviceOpTable& device_op_table();
 
 /// The devices behind the C table: those of the driver, or the emulated one. Each library has one definition of these.
 Status count_devices(int& count);
-Status open_device(int index, std::unique_ptr<Device>& device);
+Status open_device(int index, std::unique_ptr<DeviceContext>& device);
 
 /// The emulator as a device of four multiprocessors. Memory is the host's.
-std::unique_ptr<Device> make_emulated_device(std::uint64_t order);
+std::unique_ptr<DeviceContext> make_emulated_device(std::uint64_t order);
 
 }  // namespace dm::cuda

@@ -60,12 +60,12 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
                  std::string("launch: expected a kernel to start, got ") + cudaGetErrorString(started)});
   }
 #else
-  emulate({.blocks = static_cast<int>(grid.blocks),
-           .blocks_y = static_cast<int>(grid.blocks_y),
-           .threads = grid.threads,
-           .shared_bytes = grid.shared_bytes,
-           .order = device.order()},
-          kKernel, arguments...);
+  const emulator::Launch size{.blocks = static_cast<int>(grid.blocks),
+                              .blocks_y = static_cast<int>(grid.blocks_y),
+                              .threads = grid.threads,
+                              .shared_bytes = grid.shared_bytes,
+                              .order = device.order()};
+  device.enqueue([size, arguments...] { emulate(size, kKernel, arguments...); });
 #endif
 }
 

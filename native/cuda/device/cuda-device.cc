@@ -2,10 +2,16 @@
 // A GPU as a Device: one stream, memory in the order of that stream from the driver's pool. Compiled against the CUDA runtime only.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "cuda/core/device.h"
 #include "cuda/device/cublaslt.h"
@@ -20,7 +26,38 @@ Status fault(const std::string& where, cudaError_t error) {
   return {code, where + ": expected success of the CUDA driver, got " + cudaGetErrorString(error)};
 }
 
-class CudaDevice : public Device, private StreamClock {
+class CudaFetch : public Fetch {
+ public:
+  CudaFetch(void* pinned, std::size_t bytes, cudaEvent_t done)
+      : pinned_(pinned), bytes_(bytes), done_(done) {}
+  ~CudaFetch() override {
+    cudaEventDestroy(done_);
+    cudaFreeHost(pinned_);
+  }
+  Status wait(void* to) override {
+    const cudaError_t error = cudaEventSynchronize(done_);
+    if (error != cudaSuccess) return fault("fetch_wait", error);
+    if (bytes_ > 0) std::memcpy(to, pinned_, bytes_);
+    return {};
+  }
+
+ private:
+  void* pinned_;
+  std::size_t bytes_;
+  cudaEvent_t done_;
+};
+
+struct CudaGraph : Graph {
+  ~CudaGraph() override {
+    if (exec != nullptr) cudaGraphExecDestroy(exec);
+    for (void* block : memory) cudaFree(block);
+    for (void* block : pinned) cudaFreeHost(block);
+  }
+  cudaGraphExec_t exec = nullptr;
+  std::vector<void*> memory, pinned;
+};
+
+class CudaDevice : public DeviceContext, private StreamClock {
  public:
   CudaDevice(int index, cudaStream_t stream, int multiprocessors)
       : index_(index), stream_(stream), multiprocessors_(multiprocessors) {}
@@ -33,11 +70,38 @@ class CudaDevice : public Device, private StreamClock {
 
   void* allocate(std::size_t bytes) override {
     void* data = nullptr;
+    if (capture_ != nullptr) {
+      check("allocate", cudaMalloc(&data, bytes == 0 ? 1 : bytes));
+      capture_->memory.push_back(data);
+      of_graphs_.insert(data);
+      return data;
+    }
     check("allocate", cudaMallocAsync(&data, bytes == 0 ? 1 : bytes, stream_));
+    if (data == nullptr) return nullptr;
+    sizes_[data] = bytes;
+    memory_.in_use += bytes;
+    memory_.peak = std::max(memory_.peak, memory_.in_use);
     return data;
   }
-  void release(void* data) override { check("release", cudaFreeAsync(data, stream_)); }
+  void release(void* data) override {
+    if (of_graphs_.count(data) != 0) return;
+    const std::size_t bytes = sizes_[data];
+    memory_.in_use -= bytes;
+    sizes_.erase(data);
+    if (capture_ != nullptr) {
+      capture_->memory.push_back(data);
+    } else {
+      check("release", cudaFreeAsync(data, stream_));
+    }
+  }
   void upload(void* to, const void* from, std::size_t bytes) override {
+    if (capture_ != nullptr) {
+      void* const pinned = stage(bytes);
+      if (pinned == nullptr) return;
+      std::memcpy(pinned, from, bytes);
+      upload_staged(to, pinned, bytes);
+      return;
+    }
     // From pageable memory the call returns once the driver has its copy.
     check("upload", cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_));
   }
@@ -52,7 +116,9 @@ class CudaDevice : public Device, private StreamClock {
   int multiprocessors() const override { return multiprocessors_; }
 
   DeviceFacts facts() override {
-    DeviceFacts facts{.index = index_, .multiprocessors = multiprocessors_};
+    DeviceFacts facts;
+    facts.index = index_;
+    facts.multiprocessors = multiprocessors_;
     cudaDeviceProp properties;
     check("describe", cudaGetDeviceProperties(&properties, index_));
     facts.name = properties.name;
@@ -77,6 +143,7 @@ class CudaDevice : public Device, private StreamClock {
   }
 
   void* scratch(std::size_t bytes) override {
+    if (capture_ != nullptr) return allocate(bytes);
     if (bytes > scratch_bytes_) {
       // In the order of the stream: kernels that use the old memory are done before it is given back.
       if (scratch_ != nullptr) check("scratch", cudaFreeAsync(scratch_, stream_));
@@ -86,11 +153,106 @@ class CudaDevice : public Device, private StreamClock {
     return scratch_;
   }
 
+  MemoryFacts memory() override {
+    memory_.workspace = scratch_bytes_;
+    return memory_;
+  }
+  void trim() override {
+    synchronize();
+    cudaMemPool_t pool = nullptr;
+    check("trim", cudaDeviceGetDefaultMemPool(&pool, index_));
+    check("trim", cudaMemPoolTrimTo(pool, 0));
+  }
+  void* stage(std::size_t bytes) override {
+    void* memory = nullptr;
+    check("stage", cudaHostAlloc(&memory, bytes == 0 ? 1 : bytes, cudaHostAllocDefault));
+    if (memory != nullptr) staged_[memory] = bytes;
+    memory_.staging += memory == nullptr ? 0 : bytes;
+    return memory;
+  }
+  void unstage(void* memory) override {
+    if (forget("unstage", memory, 0)) check("unstage", cudaFreeHost(memory));
+  }
+  void upload_staged(void* to, void* memory, std::size_t bytes) override {
+    if (!forget("upload_staged", memory, bytes)) return;
+    check("upload_staged", cudaMemcpyAsync(to, memory, bytes, cudaMemcpyHostToDevice, stream_));
+    if (capture_ != nullptr) {
+      capture_->pinned.push_back(memory);
+      return;
+    }
+    synchronize();
+    check("upload_staged", cudaFreeHost(memory));
+  }
+  Fetch* fetch(const void* from, std::size_t bytes) override {
+    void* pinned = nullptr;
+    cudaEvent_t done = nullptr;
+    check("fetch", cudaHostAlloc(&pinned, bytes == 0 ? 1 : bytes, cudaHostAllocDefault));
+    if (pinned == nullptr) return nullptr;
+    check("fetch", cudaEventCreateWithFlags(&done, cudaEventDisableTiming));
+    check("fetch", cudaMemcpyAsync(pinned, from, bytes, cudaMemcpyDeviceToHost, stream_));
+    check("fetch", cudaEventRecord(done, stream_));
+    return new CudaFetch(pinned, bytes, done);
+  }
+  void fetch_end(Fetch* fetch) override { delete fetch; }
+
+  void time_begin() override {
+    cudaEvent_t begin = nullptr;
+    check("time_begin", cudaEventCreate(&begin));
+    check("time_begin", cudaEventRecord(begin, stream_));
+    begun_.push_back(begin);
+  }
+  double time_end() override {
+    if (begun_.empty()) {
+      fail(invalid_argument("time_end: expected a time_begin before, got none"));
+      return 0;
+    }
+    cudaEvent_t end = nullptr;
+    float elapsed = 0;
+    check("time_end", cudaEventCreate(&end));
+    check("time_end", cudaEventRecord(end, stream_));
+    check("time_end", cudaEventSynchronize(end));
+    check("time_end", cudaEventElapsedTime(&elapsed, begun_.back(), end));
+    cudaEventDestroy(end);
+    cudaEventDestroy(begun_.back());
+    begun_.pop_back();
+    return static_cast<double>(elapsed);
+  }
+  void range_push(const char*) override {}
+  void range_pop() override {}
+
+  bool capturing() override { return capture_ != nullptr; }
+  void capture_begin() override {
+    check("capture_begin", cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed));
+    if (status().ok()) capture_ = std::make_unique<CudaGraph>();
+  }
+  Graph* capture_end() override {
+    std::unique_ptr<CudaGraph> made = std::move(capture_);
+    cudaGraph_t graph = nullptr;
+    check("capture_end", cudaStreamEndCapture(stream_, &graph));
+    if (graph == nullptr) return nullptr;
+    check("capture_end", cudaGraphInstantiateWithFlags(&made->exec, graph, 0));
+    cudaGraphDestroy(graph);
+    return status().ok() ? made.release() : nullptr;
+  }
+  void replay(Graph* graph) override {
+    check("replay", cudaGraphLaunch(static_cast<CudaGraph*>(graph)->exec, stream_));
+  }
+  void graph_destroy(Graph* graph) override {
+    synchronize();
+    delete graph;
+  }
+
  private:
-  bool capturing() override {
-    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    check("capture", cudaStreamIsCapturing(stream_, &status));
-    return status != cudaStreamCaptureStatusNone;
+  /// Whether it was staged, and holds as much; it is not staged any more then.
+  bool forget(const char* where, void* memory, std::size_t bytes) {
+    const auto found = staged_.find(memory);
+    if (found == staged_.end() || found->second < bytes) {
+      fail(invalid_argument(std::string(where) + ": expected memory of stage, got another"));
+      return false;
+    }
+    memory_.staging -= found->second;
+    staged_.erase(found);
+    return true;
   }
   double milliseconds(const std::function<void()>& work) override {
     cudaEvent_t begin = nullptr;
@@ -123,6 +285,11 @@ class CudaDevice : public Device, private StreamClock {
   std::size_t scratch_bytes_ = 0;
   bool lost_ = false;
   bool library_sought_ = false;
+  MemoryFacts memory_;
+  std::unordered_map<void*, std::size_t> sizes_, staged_;
+  std::unordered_set<void*> of_graphs_;
+  std::vector<cudaEvent_t> begun_;
+  std::unique_ptr<CudaGraph> capture_;
   std::unique_ptr<CublasLt> library_;
 };
 
@@ -138,7 +305,7 @@ Status count_devices(int& count) {
               (error == cudaSuccess ? "none that is visible" : cudaGetErrorString(error))};
 }
 
-Status open_device(int index, std::unique_ptr<Device>& device) {
+Status open_device(int index, std::unique_ptr<DeviceContext>& device) {
   int count = 0;
   if (Status status = count_devices(count); !status.ok()) return status;
   if (index < 0 || index >= count) {

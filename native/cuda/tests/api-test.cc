@@ -63,6 +63,10 @@ TEST("keeps the layout of its structs on 64-bit machines") {
   CHECK(sizeof(dm_cuda_device) >= 304);
   CHECK_EQUAL(offsetof(dm_cuda_api, device_count), std::size_t{8});
   CHECK_EQUAL(offsetof(dm_cuda_api, run), std::size_t{8 + 14 * 8});
+  CHECK_EQUAL(offsetof(dm_cuda_api, memory), std::size_t{8 + 15 * 8});
+  CHECK_EQUAL(offsetof(dm_cuda_api, graph_destroy), std::size_t{8 + 30 * 8});
+  CHECK_EQUAL(offsetof(dm_cuda_memory, in_use), std::size_t{8});
+  CHECK_EQUAL(offsetof(dm_cuda_memory, staging), std::size_t{40});
 }
 
 TEST("counts devices, and refuses one that is not there in a sentence") {
@@ -141,6 +145,110 @@ TEST("refuses to copy more than a buffer has") {
   CHECK_EQUAL(context.message(), "upload: expected at most 8 bytes, got 12");
   CHECK_EQUAL(api().download(context.get(), values, x, 12), DM_CUDA_INVALID_ARGUMENT);
   CHECK_EQUAL(context.message(), "download: expected at most 8 bytes, got 12");
+}
+
+TEST("counts the bytes of buffers, and of staging memory") {
+  Context context;
+  const auto facts = [&context] {
+    dm_cuda_memory memory{};
+    memory.struct_size = sizeof memory;
+    CHECK_EQUAL(api().memory(context.get(), &memory), DM_CUDA_OK);
+    return memory;
+  };
+  const std::uint64_t before = facts().in_use;
+  dm_cuda_buffer buffer{};
+  CHECK_EQUAL(api().allocate(context.get(), 5000, &buffer), DM_CUDA_OK);
+  CHECK_EQUAL(reinterpret_cast<std::uintptr_t>(buffer.data) % 256, std::uintptr_t{0});
+  CHECK(facts().in_use >= before + 5000);
+  CHECK_EQUAL(api().release(context.get(), buffer), DM_CUDA_OK);
+  CHECK_EQUAL(facts().in_use, before);
+  CHECK(facts().peak >= before + 5000);
+  void* memory = nullptr;
+  CHECK_EQUAL(api().stage(context.get(), 3000, &memory), DM_CUDA_OK);
+  CHECK_EQUAL(reinterpret_cast<std::uintptr_t>(memory) % 64, std::uintptr_t{0});
+  CHECK(facts().staging >= 3000);
+  CHECK_EQUAL(api().unstage(context.get(), memory), DM_CUDA_OK);
+  CHECK_EQUAL(api().unstage(context.get(), memory), DM_CUDA_INVALID_ARGUMENT);
+  CHECK_EQUAL(context.message(), "unstage: expected memory of stage, got another");
+  CHECK_EQUAL(api().trim(context.get()), DM_CUDA_OK);
+  CHECK_EQUAL(facts().staging, std::uint64_t{0});
+  CHECK_EQUAL(facts().cached, std::uint64_t{0});
+}
+
+TEST("uploads from staging memory, and fetches while it goes on") {
+  Context context;
+  const dm_cuda_buffer x = context.upload({0, 0, 0, 0});
+  void* memory = nullptr;
+  CHECK_EQUAL(api().stage(context.get(), 16, &memory), DM_CUDA_OK);
+  const float values[] = {1, 2, 3, 4};
+  std::memcpy(memory, values, sizeof values);
+  CHECK_EQUAL(api().upload_staged(context.get(), x, memory, 20), DM_CUDA_INVALID_ARGUMENT);
+  CHECK_EQUAL(context.message(), "upload_staged: expected at most 16 bytes, got 20");
+  CHECK_EQUAL(api().upload_staged(context.get(), x, memory, 16), DM_CUDA_OK);
+  dm_cuda_fetch* fetch = nullptr;
+  CHECK_EQUAL(api().fetch(context.get(), x, 16, &fetch), DM_CUDA_OK);
+  // What is started later does not change what a fetch brings.
+  const float others[] = {9, 9, 9, 9};
+  CHECK_EQUAL(api().upload(context.get(), x, others, 16), DM_CUDA_OK);
+  std::vector<float> got(4);
+  CHECK_EQUAL(api().fetch_wait(fetch, got.data()), DM_CUDA_OK);
+  api().fetch_end(context.get(), fetch);
+  CHECK((got == std::vector<float>{1, 2, 3, 4}));
+  CHECK_EQUAL(api().download(context.get(), got.data(), x, 16), DM_CUDA_OK);
+  CHECK((got == std::vector<float>{9, 9, 9, 9}));
+}
+
+TEST("times what it started, in turns that nest") {
+  Context context;
+  const dm_cuda_buffer x = context.upload({1, 2, 3});
+  double inner = -1;
+  double outer = -1;
+  CHECK_EQUAL(api().time_begin(context.get()), DM_CUDA_OK);
+  CHECK_EQUAL(context.run(api().find("DmGelu"), {x, x}, {3}), DM_CUDA_OK);
+  CHECK_EQUAL(api().time_begin(context.get()), DM_CUDA_OK);
+  CHECK_EQUAL(api().range_push(context.get(), "inner"), DM_CUDA_OK);
+  CHECK_EQUAL(context.run(api().find("DmGelu"), {x, x}, {3}), DM_CUDA_OK);
+  CHECK_EQUAL(api().range_pop(context.get()), DM_CUDA_OK);
+  CHECK_EQUAL(api().time_end(context.get(), &inner), DM_CUDA_OK);
+  CHECK_EQUAL(api().time_end(context.get(), &outer), DM_CUDA_OK);
+  CHECK(inner >= 0);
+  CHECK(outer >= inner);
+  CHECK_EQUAL(api().time_end(context.get(), &outer), DM_CUDA_INVALID_ARGUMENT);
+  CHECK_EQUAL(context.message(), "time_end: expected a time_begin before, got none");
+}
+
+TEST("records ops, runs them when replayed, and refuses to wait meanwhile") {
+  Context context;
+  const dm_cuda_buffer x = context.upload({1, 2, 3});
+  const dm_cuda_buffer y = context.upload({7, 7, 7});
+  const std::int32_t op = api().find("DmDropPath");
+  std::vector<float> got(3);
+  dm_cuda_buffer factor{};
+  dm_cuda_graph* graph = nullptr;
+  CHECK_EQUAL(api().capture_end(context.get(), &graph), DM_CUDA_INVALID_ARGUMENT);
+  CHECK_EQUAL(context.message(), "capture_end: expected a capture under way, got none");
+  CHECK_EQUAL(api().capture_begin(context.get()), DM_CUDA_OK);
+  CHECK_EQUAL(api().allocate(context.get(), 4, &factor), DM_CUDA_OK);
+  float two = 2;
+  CHECK_EQUAL(api().upload(context.get(), factor, &two, 4), DM_CUDA_OK);
+  two = 5;
+  CHECK_EQUAL(context.run(op, {x, factor, y}, {1, 3}), DM_CUDA_OK);
+  CHECK_EQUAL(api().release(context.get(), factor), DM_CUDA_OK);
+  CHECK_EQUAL(api().synchronize(context.get()), DM_CUDA_INVALID_ARGUMENT);
+  CHECK_EQUAL(context.message(),
+              "synchronize: expected no capture under way, got one. Try: call it after capture_end");
+  CHECK_EQUAL(api().download(context.get(), got.data(), y, 12), DM_CUDA_INVALID_ARGUMENT);
+  CHECK_EQUAL(api().capture_end(context.get(), &graph), DM_CUDA_OK);
+  CHECK_EQUAL(api().download(context.get(), got.data(), y, 12), DM_CUDA_OK);
+  CHECK((got == std::vector<float>{7, 7, 7}));
+  for (const float first : {1.0f, -4.0f}) {
+    const float values[] = {first, 2, 3};
+    CHECK_EQUAL(api().upload(context.get(), x, values, 12), DM_CUDA_OK);
+    CHECK_EQUAL(api().replay(context.get(), graph), DM_CUDA_OK);
+    CHECK_EQUAL(api().download(context.get(), got.data(), y, 12), DM_CUDA_OK);
+    CHECK((got == std::vector<float>{2 * first, 4, 6}));
+  }
+  api().graph_destroy(context.get(), graph);
 }
 
 TEST("takes a null context for a wrong argument") {

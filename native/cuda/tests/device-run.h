@@ -20,8 +20,8 @@
 namespace dm::test {
 
 /// The device of the library this program is linked with: the emulator, or the first GPU.
-inline cuda::Device& device() {
-  static std::unique_ptr<cuda::Device> made;
+inline cuda::DeviceContext& device() {
+  static std::unique_ptr<cuda::DeviceContext> made;
   if (made == nullptr) {
     const Status status = cuda::open_device(0, made);
     if (!status.ok()) {
