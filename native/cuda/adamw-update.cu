@@ -18,7 +18,8 @@ namespace {
 constexpr std::size_t kFixed = 5;  // numbers before those of the parameters
 constexpr std::size_t kEach = 3;   // numbers of a parameter
 
-AdamwTensor read_tensor(Arguments& in, std::size_t i, std::size_t n, double correction) {
+AdamwTensor read_tensor(Device& device, Arguments& in, std::size_t i, std::size_t n,
+                        double correction) {
   const std::int64_t count = in.count(kFixed + kEach * i);
   const double rate = in.number(kFixed + kEach * i + 1);
   const std::size_t out = 4 * n + 1 + 3 * i;
@@ -29,6 +30,7 @@ AdamwTensor read_tensor(Arguments& in, std::size_t i, std::size_t n, double corr
                 .parameter_out = in.buffer<float>(out, count),
                 .first_out = in.buffer<float>(out + 1, count),
                 .second_out = in.buffer<float>(out + 2, count),
+                .copy = nullptr,
                 .count = count,
                 .first_chunk = 0,
                 .decay = static_cast<float>(1 - rate * in.number(kFixed + kEach * i + 2)),
@@ -37,6 +39,7 @@ AdamwTensor read_tensor(Arguments& in, std::size_t i, std::size_t n, double corr
   t.fours = all_aligned({t.parameter, t.gradient, t.first, t.second, t.parameter_out, t.first_out,
                          t.second_out},
                         16);
+  t.copy = device.shadows().rewritten(t.parameter_out, count);
   return t;
 }
 
@@ -66,7 +69,7 @@ Status update(Device& device, const OpArguments& arguments) {
   std::vector<AdamwTensor> tensors;
   std::int64_t chunks = 0;
   for (std::size_t i = 0; i < n && in.ok(); ++i) {
-    tensors.push_back(read_tensor(in, i, n, 1 - std::pow(beta1, step)));
+    tensors.push_back(read_tensor(device, in, i, n, 1 - std::pow(beta1, step)));
     tensors.back().first_chunk = chunks;
     chunks += blocks_for(tensors.back().count, kAdamwChunk);
   }

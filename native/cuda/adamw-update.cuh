@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One AdamW step of all parameters (packages/core/src/ops/adamw-update.ts; Loshchilov and Hutter, "Decoupled weight decay regularization",
-// in PyTorch's arithmetic): one launch, one pass over memory, 28 bytes a parameter. A block has one chunk of one tensor.
+// in PyTorch's arithmetic): one launch, one pass over memory, 28 bytes a parameter; 30 where products have a copy of it
+// in bfloat16, which is written in the same pass. A block has one chunk of one tensor.
 //
 // N elements of a tensor.
 #pragma once
 
+#include "cuda/core/quad.cuh"
 #include "cuda/core/tensor-list.cuh"
 
 namespace dm::cuda {
@@ -20,11 +22,12 @@ struct AdamwTensor {
   float* parameter_out;     ///< [N], may be the block of its input, as those below
   float* first_out;         ///< [N]
   float* second_out;        ///< [N]
+  bf16* copy;               ///< [N]: parameter_out once more; or null
   std::int64_t count;       ///< N
   std::int64_t first_chunk;
   float decay;              ///< 1 - learning rate * weight decay
   float rate;               ///< learning rate / (1 - beta1^step)
-  bool fours;               ///< all seven are aligned to four elements
+  bool fours;               ///< all of these are aligned to four elements
 };
 
 struct AdamwUpdate {
@@ -71,6 +74,8 @@ adamw_update(AdamwUpdate p) {
     write_four(t.parameter_out + i, parameter);
     write_four(t.first_out + i, first);
     write_four(t.second_out + i, second);
+    if (t.copy == nullptr) continue;
+    store_bf16s(t.copy + i, {{parameter.at[0], parameter.at[1], parameter.at[2], parameter.at[3]}});
   }
   for (std::int64_t i = whole + thread_index(); i < end; i += kAdamwThreads) {
     const AdamwElement next =
@@ -78,6 +83,7 @@ adamw_update(AdamwUpdate p) {
     t.parameter_out[i] = next.parameter;
     t.first_out[i] = next.first;
     t.second_out[i] = next.second;
+    if (t.copy != nullptr) t.copy[i] = to_bf16(next.parameter);
   }
 }
 

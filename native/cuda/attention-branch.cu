@@ -117,20 +117,9 @@ class Reader {
   std::size_t next_ = 0;
 };
 
-/// The weights of the branch as products read them, planned together.
-struct Weights {
-  std::size_t q, kv, proj, context;
-
-  Weights(TypedCopies& copies, const Sizes& sizes)
-      : q(copies.add(sizes.projected() * sizes.width)),
-        kv(copies.add(sizes.kv_width() * sizes.width)),
-        proj(copies.add(sizes.width * sizes.width)),
-        context(copies.add(sizes.context_size())) {}
-};
-
-LinearWeight weight_of(Device& device, const TypedCopies& copies, std::size_t piece,
-                       const float* data, std::int64_t out, std::int64_t width) {
-  return {copies.make(device, piece, data, out * width), out, width};
+LinearWeight weight_of(Device& device, const TypedCopies& copies, const float* data,
+                       std::int64_t out, std::int64_t width) {
+  return {copies.weight(device, data, out * width), out, width};
 }
 
 struct Forward {
@@ -172,22 +161,22 @@ void project(Device& device, const LinearWeight& weight, const float* bias, std:
 Status run_forward(Device& device, const Sizes& sizes, const Forward& f) {
   ScratchPlan plan;
   TypedCopies copies(plan, sizes.type);
-  const Weights at(copies, sizes);
+  const std::size_t context = copies.add(sizes.context_size());
   const std::size_t normed = plan.add(sizes.bytes(sizes.size()));
   if (!plan.take(device)) return {};
   layer_norm_rows(device, f.norm, plan.at(normed), sizes.bfloat16(), f.mean, f.rstd);
-  project(device, weight_of(device, copies, at.q, f.q, sizes.projected(), sizes.width), f.q_bias,
+  project(device, weight_of(device, copies, f.q, sizes.projected(), sizes.width), f.q_bias,
           sizes.rows(), sizes.type, plan.at(normed), f.projected);
   if (sizes.cross) {
-    project(device, weight_of(device, copies, at.kv, f.kv, sizes.kv_width(), sizes.width),
+    project(device, weight_of(device, copies, f.kv, sizes.kv_width(), sizes.width),
             f.kv_bias, sizes.context_rows(), sizes.type,
-            copies.make(device, at.context, f.context, sizes.context_size()), f.projected_context);
+            copies.make(device, context, f.context, sizes.context_size()), f.projected_context);
   }
   const Projections parts(sizes, f.projected, f.projected_context);
   const Status status = attention_forward(device, sizes.shape(f.table), parts.query, parts.key,
                                           parts.value, {f.attended, sizes.width}, f.log_sums);
   if (!status.ok()) return status;
-  const LinearWeight proj = weight_of(device, copies, at.proj, f.proj, sizes.width, sizes.width);
+  const LinearWeight proj = weight_of(device, copies, f.proj, sizes.width, sizes.width);
   MatmulDescription last = linear_product(proj, sizes.rows(), sizes.type, MatrixType::kFloat32);
   last.epilogue.bias = f.proj_bias;
   last.epilogue.row_scale = f.factors;
@@ -255,7 +244,7 @@ class BackwardRun {
         b_(b),
         shape_(sizes.shape(b.table)),
         copies_(plan_, sizes.type),
-        weights_(copies_, sizes),
+        context_(copies_.add(sizes.context_size())),
         gradient_(plan_.add(sizes.bytes(sizes.size()))),
         d_attended_(plan_.add(sizes.bytes(sizes.size()))),
         d_projected_(plan_.add(sizes.bytes(sizes.rows() * sizes.projected()))),
@@ -279,8 +268,8 @@ class BackwardRun {
   }
 
  private:
-  LinearWeight weight(std::size_t piece, const float* data, std::int64_t out) const {
-    return weight_of(device_, copies_, piece, data, out, sizes_.width);
+  LinearWeight weight(const float* data, std::int64_t out) const {
+    return weight_of(device_, copies_, data, out, sizes_.width);
   }
 
   /// From the gradient of the sum to those of the projections, and of proj.
@@ -291,7 +280,7 @@ class BackwardRun {
     if (copied) sums.y = plan_.at(gradient_);
     column_sums(device_, sums, b_.d_proj_bias, plan_.at(sums_));
     const void* const gradient = copied ? sums.y : b_.dy;
-    const LinearWeight proj = weight(weights_.proj, b_.proj, sizes_.width);
+    const LinearWeight proj = weight(b_.proj, sizes_.width);
     matmul(device_, linear_weight_gradient(proj, sizes_.rows(), sizes_.type), gradient, b_.attended,
            b_.d_proj);
     matmul(device_, linear_input_gradient(proj, sizes_.rows(), sizes_.type, sizes_.type), gradient,
@@ -312,9 +301,9 @@ class BackwardRun {
     column_sums(device_,
                 {.x = d_projected, .type = sizes_.type, .rows = rows, .columns = sizes_.kv_width()},
                 b_.d_kv_bias, plan_.at(sums_));
-    const LinearWeight kv = weight(weights_.kv, b_.kv, sizes_.kv_width());
+    const LinearWeight kv = weight(b_.kv, sizes_.kv_width());
     matmul(device_, linear_weight_gradient(kv, rows, sizes_.type), d_projected,
-           copies_.make(device_, weights_.context, b_.context, sizes_.context_size()), b_.d_kv);
+           copies_.make(device_, context_, b_.context, sizes_.context_size()), b_.d_kv);
     matmul(device_, linear_input_gradient(kv, rows, sizes_.type, MatrixType::kFloat32), d_projected,
            kv.data, b_.d_context);
   }
@@ -327,7 +316,7 @@ class BackwardRun {
                 {.x = d_projected, .type = sizes_.type, .rows = rows, .columns = sizes_.projected()},
                 b_.d_q_bias, plan_.at(sums_));
     layer_norm_rows_again(device_, b_.norm, b_.mean, b_.rstd, plan_.at(normed_), sizes_.bfloat16());
-    const LinearWeight q = weight(weights_.q, b_.q, sizes_.projected());
+    const LinearWeight q = weight(b_.q, sizes_.projected());
     matmul(device_, linear_weight_gradient(q, rows, sizes_.type), d_projected, plan_.at(normed_),
            b_.d_q);
     auto* const d_normed = static_cast<float*>(plan_.at(d_normed_));
@@ -345,8 +334,7 @@ class BackwardRun {
   AttentionShape shape_;
   ScratchPlan plan_;
   TypedCopies copies_;
-  Weights weights_;
-  std::size_t gradient_, d_attended_, d_projected_, d_projected_context_, normed_, d_normed_, sums_,
+  std::size_t context_, gradient_, d_attended_, d_projected_, d_projected_context_, normed_, d_normed_, sums_,
       d_norm_, attention_;
 };
 

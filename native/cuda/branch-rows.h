@@ -42,6 +42,11 @@ class TypedCopies {
   std::size_t add(std::int64_t count) {
     return type_ == MatrixType::kBFloat16 ? plan_.add(2 * count) : 0;
   }
+  /// A weight, which needs no plan: the device keeps its copy.
+  const void* weight(Device& device, const float* master, std::int64_t count) const {
+    if (type_ == MatrixType::kFloat32) return master;
+    return device.shadows().of(master, count);
+  }
   /// Copies, after plan.take().
   const void* make(Device& device, std::size_t piece, const float* x, std::int64_t count) const {
     if (type_ == MatrixType::kFloat32) return x;

@@ -49,9 +49,8 @@ Status forward(Device& device, const OpArguments& arguments) {
   ScratchPlan plan;
   TypedCopies copies(plan, type);
   const std::size_t x_copy = copies.add(x_size);
-  const std::size_t weight_copy = copies.add(weight_size);
   if (!plan.take(device)) return {};
-  const void* typed_weight = copies.make(device, weight_copy, weight, weight_size);
+  const void* typed_weight = copies.weight(device, weight, weight_size);
   matmul(device, product, copies.make(device, x_copy, x, x_size), typed_weight, y);
   return {};
 }
@@ -88,7 +87,6 @@ Status run_backward(Device& device, const Gradient& g) {
   ScratchPlan plan;
   TypedCopies copies(plan, g.type);
   const std::size_t x_copy = copies.add(g.x_size());
-  const std::size_t weight_copy = copies.add(g.dx == nullptr ? 0 : g.weight_size());
   const std::size_t own = plan.add(half || g.gelu ? g.y_size() * bytes_of(g.type) : 0);
   const std::size_t partials =
       plan.add(g.d_bias == nullptr ? 0 : column_sums_scratch(device, g.rows, g.out_width));
@@ -111,7 +109,7 @@ Status run_backward(Device& device, const Gradient& g) {
          copies.make(device, x_copy, g.x, g.x_size()), g.d_weight);
   if (g.dx == nullptr) return {};
   matmul(device, linear_input_gradient(shape, g.rows, g.type, MatrixType::kFloat32), upstream,
-         copies.make(device, weight_copy, g.weight, g.weight_size()), g.dx);
+         copies.weight(device, g.weight, g.weight_size()), g.dx);
   return {};
 }
 

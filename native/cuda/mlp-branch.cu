@@ -52,15 +52,13 @@ struct Forward {
 
 void run_forward(Device& device, const Sizes& sizes, const Forward& f) {
   ScratchPlan plan;
-  TypedCopies copies(plan, sizes.type);
-  const std::size_t fc1_copy = copies.add(sizes.weight_size());
-  const std::size_t fc2_copy = copies.add(sizes.weight_size());
+  const TypedCopies copies(plan, sizes.type);
   const std::size_t normed = plan.add(sizes.bytes(sizes.size()));
   const std::size_t hidden = plan.add(sizes.bytes(sizes.hidden_size()));
   if (!plan.take(device)) return;
 
   layer_norm_rows(device, f.norm, plan.at(normed), sizes.bfloat16(), f.mean, f.rstd);
-  const LinearWeight fc1{copies.make(device, fc1_copy, f.fc1, sizes.weight_size()), sizes.hidden,
+  const LinearWeight fc1{copies.weight(device, f.fc1, sizes.weight_size()), sizes.hidden,
                          sizes.width};
   MatmulDescription first = linear_product(fc1, sizes.rows(), sizes.type, sizes.type);
   first.epilogue.bias = f.fc1_bias;
@@ -69,7 +67,7 @@ void run_forward(Device& device, const Sizes& sizes, const Forward& f) {
   first.epilogue.preactivation_type = sizes.type;
   matmul(device, first, plan.at(normed), fc1.data, plan.at(hidden));
 
-  const LinearWeight fc2{copies.make(device, fc2_copy, f.fc2, sizes.weight_size()), sizes.width,
+  const LinearWeight fc2{copies.weight(device, f.fc2, sizes.weight_size()), sizes.width,
                          sizes.hidden};
   MatmulDescription second = linear_product(fc2, sizes.rows(), sizes.type, MatrixType::kFloat32);
   second.epilogue.bias = f.fc2_bias;
@@ -115,12 +113,10 @@ struct Backward {
 
 /// Where the pieces of the scratch are.
 struct Pieces {
-  std::size_t fc1, fc2, gradient, hidden, d_preactivation, normed, d_normed, sums, d_norm;
+  std::size_t gradient, hidden, d_preactivation, normed, d_normed, sums, d_norm;
 
-  Pieces(ScratchPlan& plan, TypedCopies& copies, const Device& device, const Sizes& sizes)
-      : fc1(copies.add(sizes.weight_size())),
-        fc2(copies.add(sizes.weight_size())),
-        gradient(plan.add(sizes.bytes(sizes.size()))),
+  Pieces(ScratchPlan& plan, const Device& device, const Sizes& sizes)
+      : gradient(plan.add(sizes.bytes(sizes.size()))),
         hidden(plan.add(sizes.bytes(sizes.hidden_size()))),
         d_preactivation(plan.add(sizes.bytes(sizes.hidden_size()))),
         normed(plan.add(sizes.bytes(sizes.size()))),
@@ -152,10 +148,10 @@ void second_back(Device& device, const Sizes& sizes, const Backward& b, const Sc
 
 void run_backward(Device& device, const Sizes& sizes, const Backward& b) {
   ScratchPlan plan;
-  TypedCopies copies(plan, sizes.type);
-  const Pieces at(plan, copies, device, sizes);
+  const TypedCopies copies(plan, sizes.type);
+  const Pieces at(plan, device, sizes);
   if (!plan.take(device)) return;
-  const LinearWeight fc2{copies.make(device, at.fc2, b.fc2, sizes.weight_size()), sizes.width,
+  const LinearWeight fc2{copies.weight(device, b.fc2, sizes.weight_size()), sizes.width,
                          sizes.hidden};
   second_back(device, sizes, b, plan, at, fc2);
 
@@ -164,7 +160,7 @@ void run_backward(Device& device, const Sizes& sizes, const Backward& b) {
               {.x = d_preactivation, .type = sizes.type, .rows = sizes.rows(), .columns = sizes.hidden},
               b.d_fc1_bias, plan.at(at.sums));
   layer_norm_rows_again(device, b.norm, b.mean, b.rstd, plan.at(at.normed), sizes.bfloat16());
-  const LinearWeight fc1{copies.make(device, at.fc1, b.fc1, sizes.weight_size()), sizes.hidden,
+  const LinearWeight fc1{copies.weight(device, b.fc1, sizes.weight_size()), sizes.hidden,
                          sizes.width};
   matmul(device, linear_weight_gradient(fc1, sizes.rows(), sizes.type), d_preactivation,
          plan.at(at.normed), b.d_fc1);

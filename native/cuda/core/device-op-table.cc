@@ -11,15 +11,26 @@ namespace dm::cuda {
 
 namespace {
 
+/// Whichever way an op ends, its buffers may have been written.
 class OpRange {
  public:
-  OpRange(Device& device, const char* name) : device_(device) { device.op_begins(name); }
-  ~OpRange() { device_.op_ends(); }
+  OpRange(Device& device, const char* name, const OpArguments& arguments)
+      : device_(device), arguments_(arguments) {
+    device.op_begins(name);
+    device.shadows().begin_op();
+  }
+  ~OpRange() {
+    for (std::size_t i = 0; i < arguments_.buffer_count; ++i) {
+      device_.shadows().end_op(arguments_.buffers[i]->data, arguments_.buffers[i]->bytes);
+    }
+    device_.op_ends();
+  }
   OpRange(const OpRange&) = delete;
   OpRange& operator=(const OpRange&) = delete;
 
  private:
   Device& device_;
+  const OpArguments& arguments_;
 };
 
 }  // namespace
@@ -42,7 +53,7 @@ Status DeviceOpTable::run(Device& device, std::size_t id, const OpArguments& arg
   }
   device.clear();
   try {
-    const OpRange range(device, names_[id].c_str());
+    const OpRange range(device, names_[id].c_str(), arguments);
     const Status status = ops_[id](device, arguments);
     if (!status.ok()) return status;
     if (device.status().ok()) return {};

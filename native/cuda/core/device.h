@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cuda/core/shadow-weights.h"
 #include "dm/op.h"
 
 namespace dm::cuda {
@@ -42,10 +43,14 @@ struct LibraryProduct {
   bool c_bfloat16;
 };
 
-/// What ops see of a device and its stream. Not for two threads at once.
+/// What ops see of a device and its stream. Not for two threads at once. A subclass tells shadows() of memory that it gives back or uploads to
+/// and of records, and clears them before it ends.
 class Device {
  public:
-  virtual ~Device() = default;
+  Device();
+  virtual ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
 
   /// Memory for buffers, 256-byte aligned. `allocate` may be null, with `status` set.
   virtual void* allocate(std::size_t bytes) = 0;
@@ -66,6 +71,8 @@ class Device {
   virtual void* scratch(std::size_t bytes) = 0;
   /// Starts a product on the driver's library. False, and nothing done, where there is none or it does not take this one.
   virtual bool multiply(const LibraryProduct&) { return false; }
+  /// The copies in bfloat16 of weights that are on this device.
+  ShadowWeights& shadows() { return *shadows_; }
   /// Seed of the emulator's schedules; not used by a GPU.
   virtual std::uint64_t order() const { return 0; }
 
@@ -85,6 +92,7 @@ class Device {
 
  private:
   Status status_;
+  std::unique_ptr<ShadowWeights> shadows_;
 };
 
 /// Bytes: dm_cuda_memory says of what.
@@ -104,6 +112,7 @@ class Fetch {
 class Graph {
  public:
   virtual ~Graph() = default;
+  std::unique_ptr<ShadowRecord> shadows;
 };
 
 /// What the C table sees of a device besides. Faults are in `status`; dm_cuda.h says what each function does.

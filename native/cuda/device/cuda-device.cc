@@ -63,6 +63,7 @@ class CudaDevice : public DeviceContext, private StreamClock {
       : index_(index), stream_(stream), multiprocessors_(multiprocessors) {}
 
   ~CudaDevice() override {
+    shadows().clear();
     library_.reset();
     if (scratch_ != nullptr) cudaFreeAsync(scratch_, stream_);
     cudaStreamDestroy(stream_);
@@ -84,6 +85,7 @@ class CudaDevice : public DeviceContext, private StreamClock {
     return data;
   }
   void release(void* data) override {
+    shadows().drop(data);
     if (of_graphs_.count(data) != 0) return;
     const std::size_t bytes = sizes_[data];
     memory_.in_use -= bytes;
@@ -95,6 +97,7 @@ class CudaDevice : public DeviceContext, private StreamClock {
     }
   }
   void upload(void* to, const void* from, std::size_t bytes) override {
+    shadows().drop(to, bytes);
     if (capture_ != nullptr) {
       void* const pinned = stage(bytes);
       if (pinned == nullptr) return;
@@ -174,6 +177,7 @@ class CudaDevice : public DeviceContext, private StreamClock {
     if (forget("unstage", memory, 0)) check("unstage", cudaFreeHost(memory));
   }
   void upload_staged(void* to, void* memory, std::size_t bytes) override {
+    shadows().drop(to, bytes);
     if (!forget("upload_staged", memory, bytes)) return;
     check("upload_staged", cudaMemcpyAsync(to, memory, bytes, cudaMemcpyHostToDevice, stream_));
     if (capture_ != nullptr) {
@@ -223,10 +227,13 @@ class CudaDevice : public DeviceContext, private StreamClock {
   bool capturing() override { return capture_ != nullptr; }
   void capture_begin() override {
     check("capture_begin", cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed));
-    if (status().ok()) capture_ = std::make_unique<CudaGraph>();
+    if (!status().ok()) return;
+    capture_ = std::make_unique<CudaGraph>();
+    shadows().begin_record();
   }
   Graph* capture_end() override {
     std::unique_ptr<CudaGraph> made = std::move(capture_);
+    made->shadows = shadows().end_record();
     cudaGraph_t graph = nullptr;
     check("capture_end", cudaStreamEndCapture(stream_, &graph));
     if (graph == nullptr) return nullptr;
@@ -235,10 +242,13 @@ class CudaDevice : public DeviceContext, private StreamClock {
     return status().ok() ? made.release() : nullptr;
   }
   void replay(Graph* graph) override {
+    shadows().before_run(*graph->shadows);
     check("replay", cudaGraphLaunch(static_cast<CudaGraph*>(graph)->exec, stream_));
+    shadows().after_run(*graph->shadows);
   }
   void graph_destroy(Graph* graph) override {
     synchronize();
+    graph->shadows.reset();
     delete graph;
   }
 

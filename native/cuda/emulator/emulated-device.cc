@@ -43,6 +43,7 @@ struct EmulatedGraph : Graph {
 class EmulatedDevice : public DeviceContext {
  public:
   explicit EmulatedDevice(std::uint64_t order) : order_(order) {}
+  ~EmulatedDevice() override { shadows().clear(); }
 
   void* allocate(std::size_t bytes) override {
     void* const data = block(bytes);
@@ -57,6 +58,7 @@ class EmulatedDevice : public DeviceContext {
     return data;
   }
   void release(void* data) override {
+    shadows().drop(data);
     if (of_graphs_.count(data) != 0) return;
     facts_.in_use -= sizes_[data];
     sizes_.erase(data);
@@ -67,6 +69,7 @@ class EmulatedDevice : public DeviceContext {
     }
   }
   void upload(void* to, const void* from, std::size_t bytes) override {
+    shadows().drop(to, bytes);
     if (bytes == 0) return;
     const std::vector<char> copy(static_cast<const char*>(from),
                                  static_cast<const char*>(from) + bytes);
@@ -151,12 +154,23 @@ class EmulatedDevice : public DeviceContext {
   void range_pop() override {}
 
   bool capturing() override { return capture_ != nullptr; }
-  void capture_begin() override { capture_ = std::make_unique<EmulatedGraph>(); }
-  Graph* capture_end() override { return capture_.release(); }
-  void replay(Graph* graph) override {
-    for (const auto& kernel : static_cast<EmulatedGraph*>(graph)->work) kernel();
+  void capture_begin() override {
+    capture_ = std::make_unique<EmulatedGraph>();
+    shadows().begin_record();
   }
-  void graph_destroy(Graph* graph) override { delete graph; }
+  Graph* capture_end() override {
+    capture_->shadows = shadows().end_record();
+    return capture_.release();
+  }
+  void replay(Graph* graph) override {
+    shadows().before_run(*graph->shadows);
+    for (const auto& kernel : static_cast<EmulatedGraph*>(graph)->work) kernel();
+    shadows().after_run(*graph->shadows);
+  }
+  void graph_destroy(Graph* graph) override {
+    graph->shadows.reset();
+    delete graph;
+  }
 
  private:
   static constexpr double kPoison = -6.2e66;

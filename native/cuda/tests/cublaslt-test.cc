@@ -59,10 +59,17 @@ class WithLibrary : public Device {
  public:
   explicit WithLibrary(Device& on)
       : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, on, clock, true)) {}
+  ~WithLibrary() override { shadows().clear(); }
 
   void* allocate(std::size_t bytes) override { return on_.allocate(bytes); }
-  void release(void* data) override { on_.release(data); }
-  void upload(void* to, const void* from, std::size_t bytes) override { on_.upload(to, from, bytes); }
+  void release(void* data) override {
+    shadows().drop(data);
+    on_.release(data);
+  }
+  void upload(void* to, const void* from, std::size_t bytes) override {
+    shadows().drop(to, bytes);
+    on_.upload(to, from, bytes);
+  }
   void download(void* to, const void* from, std::size_t bytes) override {
     on_.download(to, from, bytes);
   }
