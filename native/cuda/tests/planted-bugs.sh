@@ -23,9 +23,11 @@ plant() { # COMPILER BUILD LINE
     return
   fi
   local source objects=() stem=${test%-test}
-  for source in "$work"/native/cuda/*.cu; do
+  local sources=("$work"/native/cuda/*.cu)
+  [[ $file == *.cc ]] && sources+=("$work/native/cuda/$file")
+  for source in "${sources[@]}"; do
     # What a file of core/ changes is tested through the ops of the test's own stem.
-    [[ $(basename "$source") == "$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -q "\"cuda/$file\"" "$source" || continue
+    [[ $source == "$work/native/cuda/$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -q "\"cuda/$file\"" "$source" || continue
     objects+=("$source.o")
     "$compiler" -std=c++20 -O1 -ffp-contract=off -w -I"$work/native" -I"$work/native/include" -x c++ -c -o "$source.o" "$source" || return
   done

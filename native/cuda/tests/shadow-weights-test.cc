@@ -220,10 +220,10 @@ TEST("a product into the memory of a weight drops its copy, of its own weight to
   const There other(kOther);
   CHECK_EQUAL(run("DmLinear", {x.buffer(), other.buffer(), weight.buffer()}, {kRows, kIn, kOut, 0, 0, 1}), "");
   CHECK(product(weight) == fresh_product(weight.fetch()));
-  // The gradient of a weight, over it.
+  // The gradient of a weight over it, and that of x, which reads it.
   const There dy(noise(kRows * kOut, 4));
-  CHECK_EQUAL(run("DmLinearGrad", {dy.buffer(), x.buffer(), other.buffer(), other.buffer()},
-                  {kRows, kIn, kOut, 0, 0, 1, 0}),
+  CHECK_EQUAL(run("DmLinearGrad", {dy.buffer(), x.buffer(), other.buffer(), other.buffer(), x.buffer()},
+                  {kRows, kIn, kOut, 0, 0, 1, 1}),
               "");
   CHECK(other.fetch() != kOther);
   CHECK(product(other) == fresh_product(other.fetch()));
@@ -346,6 +346,15 @@ TEST("a record that writes to a weight drops the copy when it runs, not before")
   device().replay(graph);
   CHECK(product(weight) == fresh_product(kOther));
   device().graph_destroy(graph);
+}
+
+TEST("a copy that a record makes is not there before it has run") {
+  const There weight(kWeight);
+  const Step step;
+  dm::cuda::Graph* const graph = recorded([&] { step.forward(weight); });
+  CHECK(product(weight) == fresh_product(kWeight));
+  device().graph_destroy(graph);
+  CHECK(product(weight) == fresh_product(kWeight));
 }
 
 TEST("a weight that a record makes itself is rounded in every run") {
