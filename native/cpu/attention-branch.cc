@@ -8,7 +8,7 @@
 #include "cpu/attention-core.h"
 #include "cpu/branch-rows.h"
 #include "cpu/families.h"
-#include "cpu/linear-products.h"
+#include "core/linear-products.h"
 
 namespace dm::cpu {
 
@@ -48,7 +48,7 @@ class Reader {
   }
   void skip() { ++next_; }
   std::int64_t bytes(std::int64_t elements) const {
-    return elements * static_cast<std::int64_t>(bytes_of(type_));
+    return elements * bytes_of(type_);
   }
 
  private:
@@ -255,7 +255,7 @@ Status attend_back(const Sizes& sizes, const GradInputs& in, const GradOutputs& 
   Status status = matmul(linear_weight_gradient(in.proj, rows, sizes.type), gradient.data(),
                          in.attended, out.proj_weight);
   if (!status.ok()) return status;
-  const Scratch<std::byte> d_attended(sizes.size() * static_cast<std::int64_t>(bytes_of(sizes.type)));
+  const Scratch<std::byte> d_attended(sizes.size() * bytes_of(sizes.type));
   status = matmul(linear_input_gradient(in.proj, rows, sizes.type, sizes.type), gradient.data(),
                   in.proj.data, d_attended.data());
   if (!status.ok()) return status;

@@ -23,7 +23,7 @@ std::int64_t row_grain(std::int64_t width) {
 NormRow row_of(const BranchNorm& norm) { return {norm.weight, norm.bias, norm.width, norm.epsilon}; }
 
 std::byte* byte_row(void* y, MatrixType type, std::int64_t start) {
-  return static_cast<std::byte*>(y) + start * static_cast<std::int64_t>(bytes_of(type));
+  return static_cast<std::byte*>(y) + start * bytes_of(type);
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ BranchGradient::BranchGradient(const float* dy, const float* factors, std::int64
       type_(type),
       scratch_(factors == nullptr && type == MatrixType::kFloat32
                    ? 0
-                   : samples * sample_size * static_cast<std::int64_t>(bytes_of(type))) {
+                   : samples * sample_size * bytes_of(type)) {
   if (scratch_.data() == nullptr) return;
   const auto kernel = DM_PICK(kBranch).scale;
   std::byte* out = scratch_.data();

@@ -24,7 +24,7 @@ bool flag(const OpArguments& arguments, std::size_t index) {
 }
 
 const void* read(Arguments& in, std::size_t index, std::int64_t elements, MatrixType type) {
-  return in.bytes(index, elements, bytes_of(type));
+  return in.bytes(index, elements, static_cast<std::size_t>(bytes_of(type)));
 }
 
 // buffers: x [R, K], weight [C, K], bias [C] if biased, y [R, C], preactivation [R, C] if gelu.
@@ -46,7 +46,7 @@ Status forward(const OpArguments& arguments) {
   float* y = in.buffer<float>(out, elements);
   if (gelu) {
     d.epilogue.activation = MatmulActivation::kGelu;
-    d.epilogue.preactivation = in.bytes(out + 1, elements, bytes_of(d.product));
+    d.epilogue.preactivation = in.bytes(out + 1, elements, static_cast<std::size_t>(bytes_of(d.product)));
     d.epilogue.preactivation_type = d.product;
   }
   if (!in.ok()) return in.status();
@@ -103,7 +103,7 @@ Status backward(const OpArguments& arguments) {
   if (!in.ok()) return in.status();
 
   const Scratch<std::byte> before_gelu(
-      gelu ? elements * static_cast<std::int64_t>(bytes_of(type)) : 0);
+      gelu ? elements * bytes_of(type) : 0);
   const void* upstream = dy;
   MatrixType upstream_type = MatrixType::kFloat32;
   if (gelu) {

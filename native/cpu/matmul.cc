@@ -43,18 +43,18 @@ using Description = MatmulDescription;
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 const std::byte* offset(const void* data, std::int64_t elements, MatrixType type) {
-  return static_cast<const std::byte*>(data) + elements * static_cast<std::int64_t>(bytes_of(type));
+  return static_cast<const std::byte*>(data) + elements * bytes_of(type);
 }
 
 std::byte* offset(void* data, std::int64_t elements, MatrixType type) {
-  return static_cast<std::byte*>(data) + elements * static_cast<std::int64_t>(bytes_of(type));
+  return static_cast<std::byte*>(data) + elements * bytes_of(type);
 }
 
 /// y = x, converted.
 void convert_row(const void* x, MatrixType from, void* y, MatrixType to, std::int64_t count) {
   const MatmulKernels& kernels = DM_PICK(kMatmul);
   if (from == to) {
-    std::memcpy(y, x, static_cast<std::size_t>(count) * bytes_of(to));
+    std::memcpy(y, x, static_cast<std::size_t>(count * bytes_of(to)));
   } else if (to == MatrixType::kBFloat16) {
     kernels.to_bfloat16(static_cast<const float*>(x), static_cast<std::uint16_t*>(y), count);
   } else {
@@ -179,12 +179,10 @@ void finish_row(const Job& job, std::int64_t matrix, std::int64_t row_index, Ran
   const std::int64_t count = columns.size();
   const std::int64_t global_row = matrix * d.m + row_index;
   const std::int64_t place = global_row * d.n + columns.begin;
-  FinishedRow finish{.scale = after.scale,
-                     .bias = after.bias == nullptr ? nullptr : after.bias + columns.begin,
+  FinishedRow finish{.bias = after.bias == nullptr ? nullptr : after.bias + columns.begin,
                      .count = count};
   if (after.activation != MatmulActivation::kNone) {
-    kernels.finish({finish.scale, finish.bias, 1, nullptr, nullptr, count}, row, row, false);
-    finish.scale = 1;
+    kernels.finish(finish, row, row, false);
     finish.bias = nullptr;
     const MatrixType type = after.preactivation_type;
     const auto saved_at = [=](void* data) { return data == nullptr ? nullptr : offset(data, place, type); };
@@ -307,7 +305,7 @@ std::optional<std::string> fault(const Description& d) {
 
 bool needs_finish(const Description& d) {
   const MatmulEpilogue& after = d.epilogue;
-  return d.c.type == MatrixType::kBFloat16 || after.scale != 1.0f || after.bias != nullptr ||
+  return d.c.type == MatrixType::kBFloat16 || after.bias != nullptr ||
          after.activation != MatmulActivation::kNone || after.row_scale != nullptr ||
          after.residual != nullptr;
 }

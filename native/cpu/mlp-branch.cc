@@ -3,7 +3,7 @@
 // the products are; GELU and the normalized rows are computed again, GELU with its slope.
 #include "cpu/branch-rows.h"
 #include "cpu/families.h"
-#include "cpu/linear-products.h"
+#include "core/linear-products.h"
 #include "core/arguments.h"
 
 namespace dm::cpu {
@@ -30,7 +30,7 @@ struct Sizes {
 
   std::int64_t rows() const { return batch * tokens; }
   std::int64_t bytes(std::int64_t elements) const {
-    return elements * static_cast<std::int64_t>(bytes_of(type));
+    return elements * bytes_of(type);
   }
 };
 

@@ -119,7 +119,7 @@ class Reader {
 
 LinearWeight weight_of(Device& device, const TypedCopies& copies, const float* data,
                        std::int64_t out, std::int64_t width) {
-  return {copies.weight(device, data, out * width), out, width};
+  return {copies.weight(device, data, out * width), out, width, copies.type()};
 }
 
 struct Forward {

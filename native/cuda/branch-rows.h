@@ -5,9 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/linear-products.h"
 #include "cuda/core/device.h"
 #include "cuda/core/scratch-plan.h"
-#include "cuda/linear-products.h"
+#include "cuda/matmul.h"
 
 namespace dm::cuda {
 
@@ -37,6 +38,8 @@ void column_sums(Device& device, const ColumnSums& columns, float* sums, void* s
 class TypedCopies {
  public:
   TypedCopies(ScratchPlan& plan, MatrixType type) : plan_(plan), type_(type) {}
+
+  MatrixType type() const { return type_; }
 
   /// Plans a copy of `count` numbers, if there has to be one.
   std::size_t add(std::int64_t count) {

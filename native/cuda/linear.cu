@@ -37,7 +37,7 @@ Status forward(Device& device, const OpArguments& arguments) {
   const std::int64_t y_size = in.elements({rows, out_width});
   const float* x = in.buffer<const float>(0, x_size);
   const float* weight = in.buffer<const float>(1, weight_size);
-  MatmulDescription product = linear_product({weight, out_width, in_width}, rows, type, MatrixType::kFloat32);
+  MatmulDescription product = linear_product({weight, out_width, in_width, type}, rows, type, MatrixType::kFloat32);
   if (biased) product.epilogue.bias = in.buffer<const float>(2, out_width);
   float* y = in.buffer<float>(out, y_size);
   if (gelu) {
@@ -104,7 +104,7 @@ Status run_backward(Device& device, const Gradient& g) {
     if (g.d_bias == nullptr) round_to_bf16(device, g.dy, plan.at(own), g.y_size());
   }
   if (g.d_bias != nullptr) column_sums(device, sums, g.d_bias, plan.at(partials));
-  const LinearWeight shape{nullptr, g.out_width, g.in_width};
+  const LinearWeight shape{nullptr, g.out_width, g.in_width, g.type};
   matmul(device, linear_weight_gradient(shape, g.rows, g.type), upstream,
          copies.make(device, x_copy, g.x, g.x_size()), g.d_weight);
   if (g.dx == nullptr) return {};

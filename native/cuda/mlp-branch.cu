@@ -59,7 +59,7 @@ void run_forward(Device& device, const Sizes& sizes, const Forward& f) {
 
   layer_norm_rows(device, f.norm, plan.at(normed), sizes.bfloat16(), f.mean, f.rstd);
   const LinearWeight fc1{copies.weight(device, f.fc1, sizes.weight_size()), sizes.hidden,
-                         sizes.width};
+                         sizes.width, sizes.type};
   MatmulDescription first = linear_product(fc1, sizes.rows(), sizes.type, sizes.type);
   first.epilogue.bias = f.fc1_bias;
   first.epilogue.activation = MatmulActivation::kGelu;
@@ -68,7 +68,7 @@ void run_forward(Device& device, const Sizes& sizes, const Forward& f) {
   matmul(device, first, plan.at(normed), fc1.data, plan.at(hidden));
 
   const LinearWeight fc2{copies.weight(device, f.fc2, sizes.weight_size()), sizes.width,
-                         sizes.hidden};
+                         sizes.hidden, sizes.type};
   MatmulDescription second = linear_product(fc2, sizes.rows(), sizes.type, MatrixType::kFloat32);
   second.epilogue.bias = f.fc2_bias;
   second.epilogue.row_scale = f.factors;
@@ -152,7 +152,7 @@ void run_backward(Device& device, const Sizes& sizes, const Backward& b) {
   const Pieces at(plan, device, sizes);
   if (!plan.take(device)) return;
   const LinearWeight fc2{copies.weight(device, b.fc2, sizes.weight_size()), sizes.width,
-                         sizes.hidden};
+                         sizes.hidden, sizes.type};
   second_back(device, sizes, b, plan, at, fc2);
 
   const void* const d_preactivation = plan.at(at.d_preactivation);
@@ -161,7 +161,7 @@ void run_backward(Device& device, const Sizes& sizes, const Backward& b) {
               b.d_fc1_bias, plan.at(at.sums));
   layer_norm_rows_again(device, b.norm, b.mean, b.rstd, plan.at(at.normed), sizes.bfloat16());
   const LinearWeight fc1{copies.weight(device, b.fc1, sizes.weight_size()), sizes.hidden,
-                         sizes.width};
+                         sizes.width, sizes.type};
   matmul(device, linear_weight_gradient(fc1, sizes.rows(), sizes.type), d_preactivation,
          plan.at(at.normed), b.d_fc1);
   auto* const d_normed = static_cast<float*>(plan.at(at.d_normed));

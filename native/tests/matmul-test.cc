@@ -14,6 +14,7 @@
 #include "check.h"
 #include "core/thread-pool.h"
 
+using namespace dm;
 using namespace dm::cpu;
 
 namespace {
@@ -86,7 +87,6 @@ double gelu_slope(double x) {
 
 struct Extras {
   bool bias = false, residual = false, row_scale = false, accumulate = false;
-  float scale = 1;
   MatmulActivation activation = MatmulActivation::kNone;
   MatrixType product = MatrixType::kFloat32, preactivation = MatrixType::kFloat32;
 };
@@ -119,7 +119,6 @@ void check(MatmulDescription d, const Extras& extras) {
 
   d.product = extras.product;
   d.accumulate = extras.accumulate;
-  d.epilogue.scale = extras.scale;
   if (extras.bias) d.epilogue.bias = bias.data();
   if (extras.residual) d.epilogue.residual = residual.data();
   if (extras.row_scale) d.epilogue.row_scale = row_scale.data();
@@ -135,7 +134,7 @@ void check(MatmulDescription d, const Extras& extras) {
   const bool exact_inputs = d.a.type == MatrixType::kBFloat16 && d.b.type == MatrixType::kBFloat16;
   const double root = std::sqrt(static_cast<double>(d.k) + 1);
   const double tolerance =
-      (rounds && !exact_inputs ? 8e-3 : 4e-7 * root) * root * std::fabs(extras.scale) + 2e-6;
+      (rounds && !exact_inputs ? 8e-3 : 4e-7 * root) * root + 2e-6;
   Int wrong = 0;
   for (Int i = 0; i < d.batch; ++i)
     for (Int row = 0; row < d.m; ++row)
@@ -144,7 +143,6 @@ void check(MatmulDescription d, const Extras& extras) {
         const auto flat = static_cast<std::size_t>(flat_row * d.n + column);
         double value = 0;
         for (Int j = 0; j < d.k; ++j) value += a.at(i, row, j) * b.at(i, j, column);
-        value *= extras.scale;
         if (extras.bias) value += bias[static_cast<std::size_t>(column)];
         if (extras.activation == MatmulActivation::kGelu) {
           const double saved = half_pre ? value_of(pre_halves[flat]) : pre[flat];
@@ -237,9 +235,9 @@ TEST("adds a bias, a residual, and to what is there") {
       check(d, {.bias = true, .product = type});
       check(d, {.accumulate = true, .product = type});
       check(d, {.bias = true, .accumulate = true, .product = type});
-      check(d, {.residual = true, .scale = 0.125f, .product = type});
+      check(d, {.residual = true, .product = type});
       check(d, {.bias = true, .residual = true, .row_scale = true, .product = type});
-      check(d, {.bias = true, .residual = true, .accumulate = true, .scale = -2, .product = type});
+      check(d, {.bias = true, .residual = true, .accumulate = true, .product = type});
     }
 }
 
@@ -292,7 +290,7 @@ TEST("multiplies batches in every arrangement") {
   d.a = {MatrixType::kFloat32, 4 * 32, 1, 32};
   d.b = {MatrixType::kFloat32, 1, 4 * 32, 32};
   d.c.batch_step = 39 * 39;
-  check(d, {.scale = 0.25f});
+  check(d, {});
   MatmulDescription large = sizes(130, 140, 150);
   large.batch = 3;
   large.a.batch_step = 130 * 140;

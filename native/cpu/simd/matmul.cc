@@ -22,7 +22,7 @@ inline void put(Bf16* p, float v) { *p = to_bits(v); }
 
 template <typename Kind, typename T>
 inline void finish_at(const FinishedRow& after, const float* row, std::int64_t i, T* c) {
-  Kind v = at(row, i, Kind{}) * after.scale;
+  Kind v = at(row, i, Kind{});
   if (after.bias != nullptr) v += at(after.bias, i, Kind{});
   v *= after.factor;
   if (after.residual != nullptr) v += at(after.residual, i, Kind{});

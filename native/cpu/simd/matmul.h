@@ -9,9 +9,8 @@
 
 namespace dm::cpu {
 
-/// ((scale row + bias) factor + residual) + sum, of `count` elements; null means without.
+/// ((row + bias) factor + residual) + sum, of `count` elements; null means without.
 struct FinishedRow {
-  float scale = 1;
   const float* bias = nullptr;
   float factor = 1;
   const float* residual = nullptr;

@@ -112,7 +112,7 @@ struct RunWithLibrary {
 };
 
 /// c [4, 8] = a [4, 16] b [16, 8] of ones.
-std::vector<float> product_of_ones(WithLibrary& on, const dm::cuda::MatmulDescription& d) {
+std::vector<float> product_of_ones(WithLibrary& on, const dm::MatmulDescription& d) {
   std::vector<float> a(64, 1.0f), b(128, 1.0f), c(32, 3.0f);
   const dm::test::DeviceCopy there_a(a), there_b(b), there_c(c);
   on.clear();
@@ -122,14 +122,14 @@ std::vector<float> product_of_ones(WithLibrary& on, const dm::cuda::MatmulDescri
   return c;
 }
 
-dm::cuda::MatmulDescription ones() {
-  dm::cuda::MatmulDescription d;
+dm::MatmulDescription ones() {
+  dm::MatmulDescription d;
   d.m = 4;
   d.k = 16;
   d.n = 8;
-  d.a = dm::cuda::row_major(16);
-  d.b = dm::cuda::row_major(8);
-  d.c = dm::cuda::row_major(8);
+  d.a = dm::row_major(16);
+  d.b = dm::row_major(8);
+  d.c = dm::row_major(8);
   return d;
 }
 
@@ -172,7 +172,7 @@ TEST("batches, transposed or not, of matrices anywhere in memory, equal those of
 
 TEST("accumulates") {
   WithLibrary on(device());
-  dm::cuda::MatmulDescription d = ones();
+  dm::MatmulDescription d = ones();
   d.accumulate = true;
   CHECK(product_of_ones(on, d) == std::vector<float>(32, 19.0f));
   CHECK_EQUAL(on.products, 1);

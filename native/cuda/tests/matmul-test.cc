@@ -11,10 +11,10 @@
 #include "cuda/core/bf16.cuh"
 #include "device-run.h"
 
-using dm::cuda::MatmulActivation;
-using dm::cuda::MatmulDescription;
-using dm::cuda::MatrixLayout;
-using dm::cuda::MatrixType;
+using dm::MatmulActivation;
+using dm::MatmulDescription;
+using dm::MatrixLayout;
+using dm::MatrixType;
 using dm::test::device;
 using dm::test::noise;
 using dm::test::Reals;
@@ -126,7 +126,7 @@ MatmulDescription describe(const Case& t) {
   d.batch = n(t.batch);
   d.a = layout(t.a_transposed, t.m, t.k, t.a_type, false);
   d.b = layout(t.b_transposed, t.k, t.n, t.b_type, t.one_b);
-  d.c = dm::cuda::row_major(d.n, t.c_type, d.m * d.n);
+  d.c = dm::row_major(d.n, t.c_type, d.m * d.n);
   d.product = t.product;
   return d;
 }

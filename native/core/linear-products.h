@@ -4,15 +4,16 @@
 
 #include <cstdint>
 
-#include "cuda/matmul.h"
+#include "core/matmul-description.h"
 
-namespace dm::cuda {
+namespace dm {
 
-/// A weight [out, in], of the type of the products.
+/// A weight [out, in].
 struct LinearWeight {
   const void* data;
   std::int64_t out;
   std::int64_t in;
+  MatrixType type = MatrixType::kFloat32;
 };
 
 /// y [rows, out] of `y_type` from x [rows, in] of `type`.
@@ -23,7 +24,7 @@ inline MatmulDescription linear_product(const LinearWeight& weight, std::int64_t
   product.k = weight.in;
   product.n = weight.out;
   product.a = row_major(weight.in, type);
-  product.b = transposed(weight.in, type);
+  product.b = transposed(weight.in, weight.type);
   product.c = row_major(weight.out, y_type);
   product.product = type;
   return product;
@@ -37,7 +38,7 @@ inline MatmulDescription linear_input_gradient(const LinearWeight& weight, std::
   product.k = weight.out;
   product.n = weight.in;
   product.a = row_major(weight.out, type);
-  product.b = row_major(weight.in, type);
+  product.b = row_major(weight.in, weight.type);
   product.c = row_major(weight.in, x_type);
   product.product = type;
   return product;
@@ -57,4 +58,4 @@ inline MatmulDescription linear_weight_gradient(const LinearWeight& weight, std:
   return product;
 }
 
-}  // namespace dm::cuda
+}  // namespace dm
