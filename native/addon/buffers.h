@@ -1,34 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// Buffers as JavaScript sees them: Externals, freed by hand or by the collector, and only ever
-// those of this addon.
+// Buffers of the processor's memory.
 #pragma once
 
 #include <node_api.h>
 
-#include <cstdint>
-#include <unordered_set>
+#include <vector>
 
-#include "dm/buffer.h"
+#include "addon/buffer-owner.h"
 
 namespace dm::addon {
 
-/// What one JavaScript thread has. The buffers are listed so that an External of another addon is
-/// told apart without touching it.
-struct Instance {
-  std::unordered_set<const Buffer*> buffers;
-  std::int64_t bytes = 0;     ///< of the buffers in use
-  std::int64_t reported = 0;  ///< of these, what V8 knows of
-  bool closed = false;
-
+/// What one JavaScript thread has: buffers of the pool of the process, and the devices it opened.
+class Instance final : public BufferOwner {
+ public:
   static Instance* of(napi_env env);
   /// Makes the instance of a thread that loads the addon; it goes when the thread and the last of
   /// its buffers have gone.
   static bool attach(napi_env env);
-};
+  /// Closes `device` when the thread ends.
+  void add(BufferOwner* device) { devices_.push_back(device); }
 
-/// The buffer of an External, or null when the value is something else. The buffer may have been
-/// freed.
-Buffer* buffer_of(napi_env env, const Instance& instance, napi_value value);
+ private:
+  static void finalize(napi_env env, void* data, void* hint);
+  void release(Buffer& buffer) override;
+  void discard(napi_env env, Buffer* buffer) override;
+
+  std::vector<BufferOwner*> devices_;
+};
 
 napi_value allocate(napi_env env, napi_callback_info info);
 napi_value free_buffer(napi_env env, napi_callback_info info);

@@ -64,18 +64,18 @@ describe.skipIf(noAddon)(`the backend diffmavil-cpu${skipNote}`, () => {
   });
 
   it('gives memory back on dispose, and a second dispose does nothing', () => {
-    const { addon } = (tf.backend() as NativeBackend).binding;
-    const { inUse } = addon.memory();
+    const { table } = (tf.backend() as NativeBackend).binding;
+    const { inUse } = table.memory();
     const x = tf.tensor1d(new Float32Array(1024));
     const alias = tf.reshape(x, [32, 32]);
-    expect(addon.memory().inUse).toBe(inUse + 4096);
+    expect(table.memory().inUse).toBe(inUse + 4096);
     x.dispose();
     x.dispose();
-    expect(addon.memory().inUse).toBe(inUse + 4096);
+    expect(table.memory().inUse).toBe(inUse + 4096);
     expect(alias.dataSync()).toHaveLength(1024);
     alias.dispose();
     alias.dispose();
-    expect(addon.memory().inUse).toBe(inUse);
+    expect(table.memory().inUse).toBe(inUse);
   });
 
   it('counts its bytes in tf.memory()', () => {
@@ -93,16 +93,16 @@ describe.skipIf(noAddon)(`the backend diffmavil-cpu${skipNote}`, () => {
 
   it('has the collector free tensors that nobody disposed', async () => {
     const addon = loadAddon();
-    const { buffers, inUse } = addon.memory();
+    const { buffers, inUse } = table.memory();
     drop(1000);
-    expect(addon.memory().buffers).toBe(buffers + 1000);
-    for (let i = 0; i < 10 && addon.memory().buffers > buffers + 10; i++) {
+    expect(table.memory().buffers).toBe(buffers + 1000);
+    for (let i = 0; i < 10 && table.memory().buffers > buffers + 10; i++) {
       collect();
       await setTimeout(10); // finalizers run when the event loop turns
     }
     // Conservative by 10: a register may still hold one.
-    expect(addon.memory().buffers).toBeLessThanOrEqual(buffers + 10);
-    expect(addon.memory().inUse).toBeLessThanOrEqual(inUse + 10 * 4096);
+    expect(table.memory().buffers).toBeLessThanOrEqual(buffers + 10);
+    expect(table.memory().inUse).toBeLessThanOrEqual(inUse + 10 * 4096);
   });
 
   it('answers an op that does not fit into memory with an error, and keeps nothing of it', () => {

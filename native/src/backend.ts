@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tfjs backend `diffmavil-cpu`: where tensors live. Values of up to 16 elements stay in JavaScript until a native kernel asks for
-// them; all other values of float32, int32 and bool are copied into native buffers at once, so the caller may reuse its array. Strings
-// stay in JavaScript; a complex64 tensor is two float32 tensors that belong to it.
+// The tfjs backends `diffmavil-cpu` and `diffmavil-cuda`: where tensors live. Values of up to 16 elements stay in JavaScript until a native
+// kernel asks for them; all other values of float32, int32 and bool are copied into native buffers at once, so the caller may reuse its
+// array. Strings stay in JavaScript; a complex64 tensor is two float32 tensors that belong to it.
 import * as tf from '@tensorflow/tfjs-core';
 import type { BackendValues, DataId, TensorInfo } from '@tensorflow/tfjs-core';
-import { Binding, dtypeCode } from './binding.ts';
-import type { Addon, NativeBuffer } from './binding.ts';
-import { Delegate } from './delegate.ts';
+import { type Binding, dtypeCode } from './binding.ts';
+import type { NativeBuffer } from './binding.ts';
+import type { Delegate } from './delegate.ts';
 
 /** Values of at most this many elements are kept in JavaScript. */
 const fewElements = 16;
@@ -44,14 +44,18 @@ export interface OutputSpec {
 }
 
 export class NativeBackend extends tf.KernelBackend {
+  /** As tfjs knows it. */
+  readonly name: string;
   readonly binding: Binding;
+  /** Where kernels run that this backend has not. */
   readonly delegate: Delegate;
   readonly #data: tf.DataStorage<Entry>;
 
-  constructor(addon: Addon) {
+  constructor(name: string, binding: Binding, delegate: Delegate) {
     super();
-    this.binding = new Binding(addon);
-    this.delegate = new Delegate();
+    this.name = name;
+    this.binding = binding;
+    this.delegate = delegate;
     this.#data = new tf.DataStorage<Entry>(this, tf.engine());
   }
 
@@ -184,12 +188,23 @@ export class NativeBackend extends tf.KernelBackend {
     }
     if (values !== null) return values.slice();
     const copy = newValues(dtype, size);
-    if (buffer !== null) this.binding.addon.read(buffer, copy);
+    if (buffer !== null) this.binding.read(buffer, copy);
     return copy;
   }
 
   override async read(dataId: DataId): Promise<BackendValues> {
-    return this.readSync(dataId);
+    const { dtype, size, values, buffer, parts } = this.#entry(dataId);
+    if (parts !== null) {
+      const [real, imag] = await Promise.all([
+        this.read(parts.real.dataId),
+        this.read(parts.imag.dataId),
+      ]);
+      return tf.backend_util.mergeRealAndImagArrays(real as Float32Array, imag as Float32Array);
+    }
+    if (values !== null || buffer === null) return this.readSync(dataId);
+    const copy = newValues(dtype, size);
+    await this.binding.fetch(buffer, copy);
+    return copy;
   }
 
   override disposeData(dataId: DataId, force = false): boolean {
@@ -201,7 +216,7 @@ export class NativeBackend extends tf.KernelBackend {
       this.disposeData(entry.parts.real.dataId, true);
       this.disposeData(entry.parts.imag.dataId, true);
     }
-    if (entry.buffer !== null) this.binding.addon.free(entry.buffer);
+    if (entry.buffer !== null) this.binding.table.free(entry.buffer);
     this.#data.delete(dataId);
     return true;
   }
@@ -223,7 +238,7 @@ export class NativeBackend extends tf.KernelBackend {
   }
 
   override memory(): BackendMemory {
-    const { inUse, pooled, peak } = this.binding.addon.memory();
+    const { inUse, pooled, peak } = this.binding.table.memory();
     return {
       unreliable: false,
       reasons: [],
@@ -275,7 +290,7 @@ export class NativeBackend extends tf.KernelBackend {
 
   #upload(values: NumericValues): NativeBuffer {
     const buffer = this.binding.allocate(values.byteLength);
-    this.binding.addon.write(buffer, values);
+    this.binding.write(buffer, values);
     return buffer;
   }
 }

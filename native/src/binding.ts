@@ -2,6 +2,7 @@
 // The addon's function table (native/addon/addon.cc), typed, and the thin layer that packs an op's numbers.
 import { DeviceError } from '@diffmavil/core';
 import type { DataType } from '@tensorflow/tfjs-core';
+import type { Device } from './cuda/device.ts';
 
 declare const nativeBuffer: unique symbol;
 
@@ -20,13 +21,8 @@ export interface NativeMemory {
   readonly buffers: number;
 }
 
-/** What `diffmavil.node` exports. Every function throws an Error with a `code` of `DM_…` and one sentence. */
-export interface Addon {
-  readonly abi: number;
-  readonly version: string;
-  readonly isa: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16';
-  readonly threads: number;
-  setThreads(count: number): void;
+/** Memory and ops of the processor, or of a device. Every function throws an Error with a `code` of `DM_…` and one sentence. */
+export interface OpTable {
   /** Contents undefined. */
   allocate(bytes: number): NativeBuffer;
   /** At once, not at collection; a second time does nothing. */
@@ -43,6 +39,19 @@ export interface Addon {
   run(opId: number, buffers: readonly NativeBuffer[], numbers: Float64Array, count?: number): void;
 }
 
+/** What `diffmavil.node` exports: the processor, and the way to devices. */
+export interface Addon extends OpTable {
+  readonly abi: number;
+  readonly version: string;
+  readonly isa: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16';
+  readonly threads: number;
+  setThreads(count: number): void;
+  /** How many devices a device library (a path) finds, and why none. */
+  countDevices(library: string): { readonly count: number; readonly problem: string | null };
+  /** A device of a device library, for this thread; it stays open until the thread ends. */
+  openDevice(library: string, device: number): Device;
+}
+
 /** Dtypes that live in native buffers, by the number that ops know them by (native/include/dm/op.h). */
 const dtypeCodes: Partial<Record<DataType, number>> = { float32: 0, int32: 1, bool: 2 };
 
@@ -51,21 +60,21 @@ export function dtypeCode(dtype: DataType): number | undefined {
   return dtypeCodes[dtype];
 }
 
-/** An addon, with ops by name. */
-export class Binding {
-  readonly addon: Addon;
+/** Memory and ops, with ops by name and errors that say what to do. */
+export class Binding<Table extends OpTable = OpTable> {
+  readonly table: Table;
   readonly #ids = new Map<string, number>();
   // One block for the numbers of all calls: a typed array of its own would cost more than the call.
   #numbers = new Float64Array(64);
 
-  constructor(addon: Addon) {
-    this.addon = addon;
+  constructor(table: Table) {
+    this.table = table;
   }
 
   /**
    * Runs an op: `buffers` are inputs, then outputs; `numbers` as the op's comment in native/cpu states.
    *
-   * @throws DeviceError when the addon has no such op, or the op refuses its arguments.
+   * @throws DeviceError when there is no such op, or the op refuses its arguments.
    */
   run(op: string, buffers: readonly NativeBuffer[], numbers: readonly number[]): void {
     if (numbers.length > this.#numbers.length) {
@@ -73,21 +82,36 @@ export class Binding {
     }
     this.#numbers.set(numbers);
     const id = this.#id(op);
-    try {
-      this.addon.run(id, buffers, this.#numbers, numbers.length);
-    } catch (error) {
-      throw withAdvice(error);
-    }
+    this.attempt(() => this.table.run(id, buffers, this.#numbers, numbers.length));
   }
 
   /**
    * A new buffer, its contents undefined.
    *
-   * @throws DeviceError when the system has no memory left, even without the blocks kept for reuse.
+   * @throws DeviceError when there is no memory left, even without the blocks kept for reuse.
    */
   allocate(bytes: number): NativeBuffer {
+    return this.attempt(() => this.table.allocate(bytes));
+  }
+
+  write(buffer: NativeBuffer, values: ArrayBufferView): void {
+    this.attempt(() => this.table.write(buffer, values));
+  }
+
+  /** Copies a buffer's values into an array of the same bytes, and waits for what computes them. */
+  read(buffer: NativeBuffer, values: ArrayBufferView): void {
+    this.attempt(() => this.table.read(buffer, values));
+  }
+
+  /** `read`, without holding up the thread where the memory is a device's. */
+  async fetch(buffer: NativeBuffer, values: ArrayBufferView): Promise<void> {
+    this.read(buffer, values);
+  }
+
+  /** Runs `f`; what it throws says what to do. */
+  protected attempt<T>(f: () => T): T {
     try {
-      return this.addon.allocate(bytes);
+      return f();
     } catch (error) {
       throw withAdvice(error);
     }
@@ -96,10 +120,10 @@ export class Binding {
   #id(op: string): number {
     const known = this.#ids.get(op);
     if (known !== undefined) return known;
-    const id = this.addon.opId(op);
+    const id = this.table.opId(op);
     if (id < 0) {
       throw new DeviceError(
-        `native: expected an addon with the op ${op}, got ${this.addon.version} without it. Try: npm run build:native`,
+        `native: expected the op ${op}, got a build without it. Try: npm run build:native`,
       );
     }
     this.#ids.set(op, id);
@@ -107,14 +131,16 @@ export class Binding {
   }
 }
 
+/** Whether an error says that memory has run out. */
+export function isOutOfMemory(error: unknown): boolean {
+  return (error as { readonly code?: string }).code === 'DM_OUT_OF_MEMORY';
+}
+
 /** Too little memory is a fault the user can do something about; any other is one of ours. */
-function withAdvice(error: unknown): unknown {
-  const { code, message } = error as { readonly code?: string; readonly message: string };
-  if (code !== 'DM_OUT_OF_MEMORY') return error;
+export function withAdvice(error: unknown): unknown {
+  if (!isOutOfMemory(error)) return error;
   return new DeviceError(
-    `native: ${message}. Try: smaller batches, or dispose() of tensors sooner`,
-    {
-      cause: error,
-    },
+    `native: ${(error as Error).message}. Try: smaller batches, or dispose() of tensors sooner`,
+    { cause: error },
   );
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the kernels we have not written, and the cases of ours that we have not covered, on a private instance of tfjs's own cpu
-// backend: values are copied in and out, so neither side sees the other's memory. Every such call is counted by kernel name, and
-// is an error under DIFFMAVIL_STRICT=1.
+// Runs the kernels we have not written, and the cases of ours that we have not covered, on a private instance of another backend, tfjs's
+// own cpu backend in the end: values are copied in and out, so neither side sees the other's memory. Every such call is counted by
+// kernel name, and is an error under DIFFMAVIL_STRICT=1.
 import { DeviceError } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu/dist/backend_cpu.js';
@@ -14,7 +14,10 @@ export type KernelInputs = Readonly<Record<string, TensorInfo | readonly TensorI
 
 const counts = new Map<string, number>();
 
-/** How often each kernel ran on tfjs's cpu backend instead of natively, since the last `resetDelegatedKernels`. */
+/**
+ * How often each kernel ran elsewhere than on its backend since the last `resetDelegatedKernels`: on tfjs's cpu backend or, one of
+ * `diffmavil-cuda`, on `diffmavil-cpu`.
+ */
 export function delegatedKernels(): Record<string, number> {
   return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -29,14 +32,34 @@ export function delegableKernels(): KernelConfig[] {
   return tf.getKernelsForBackend('cpu');
 }
 
-/** The private backend, made when the first kernel needs it. */
+/** A private instance of another backend, for the kernels of one that lacks them. */
+export interface DelegateTarget {
+  /** Runs a kernel on tensors of its own. */
+  run(
+    kernelName: string,
+    inputs: KernelInputs,
+    attrs: NamedAttrMap | undefined,
+  ): TensorInfo | TensorInfo[];
+  /** A copy of a tensor of `from`. */
+  lend(x: TensorInfo, from: NativeBackend): TensorInfo;
+  /** A copy of a tensor, for `to`. */
+  giveBack(x: TensorInfo, to: NativeBackend): TensorInfo;
+  dispose(x: TensorInfo): void;
+}
+
+/** Hands kernels to a private backend, made when the first kernel needs it. */
 export class Delegate {
-  #cpu: MathBackendCPU | undefined;
+  readonly #make: () => DelegateTarget;
+  #target: DelegateTarget | undefined;
+
+  constructor(make: () => DelegateTarget) {
+    this.#make = make;
+  }
 
   /**
-   * Runs a kernel of the cpu backend on tensors of ours.
+   * Runs a kernel of the other backend on tensors of ours.
    *
-   * @throws DeviceError under DIFFMAVIL_STRICT=1, and for kernels that the cpu backend lacks too.
+   * @throws DeviceError under DIFFMAVIL_STRICT=1, and for kernels that the other backend lacks too.
    */
   run(
     kernelName: string,
@@ -50,42 +73,92 @@ export class Delegate {
       );
     }
     counts.set(kernelName, (counts.get(kernelName) ?? 0) + 1);
-    const cpu = this.#backend();
+    return this.forward(kernelName, inputs, attrs, backend);
+  }
+
+  /** `run` that is neither counted nor refused: for a delegate's own delegate. */
+  forward(
+    kernelName: string,
+    inputs: KernelInputs,
+    attrs: NamedAttrMap | undefined,
+    backend: NativeBackend,
+  ): TensorInfo | TensorInfo[] {
+    this.#target ??= this.#make();
+    const target = this.#target;
+    const lent: TensorInfo[] = [];
+    const lend = (x: TensorInfo): TensorInfo => {
+      const copy = target.lend(x, backend);
+      lent.push(copy);
+      return copy;
+    };
+    let results: TensorInfo[] = [];
+    try {
+      const outputs = target.run(kernelName, mapInputs(inputs, lend), attrs);
+      results = Array.isArray(outputs) ? outputs : [outputs];
+      const ours = results.map((result) => target.giveBack(result, backend));
+      return Array.isArray(outputs) ? ours : (ours[0] as TensorInfo);
+    } finally {
+      // An output may share the data of an input.
+      for (const x of [...results, ...lent]) target.dispose(x);
+    }
+  }
+}
+
+/** tfjs's own cpu backend. */
+export class TfjsCpu implements DelegateTarget {
+  readonly #cpu: MathBackendCPU;
+
+  constructor() {
+    this.#cpu = new (cpuPackage().MathBackendCPU)();
+    // Its note that a faster backend exists is not for those who chose one.
+    (this.#cpu as unknown as { firstUse: boolean }).firstUse = false;
+  }
+
+  run(
+    kernelName: string,
+    inputs: KernelInputs,
+    attrs: NamedAttrMap | undefined,
+  ): TensorInfo | TensorInfo[] {
     const kernel = tf.getKernel(kernelName, 'cpu');
     if (kernel === undefined) {
       throw new DeviceError(
         `native: expected a kernel ${kernelName}, got none in tfjs-backend-cpu either`,
       );
     }
-    const lent: TensorInfo[] = [];
-    const lend = (x: TensorInfo): TensorInfo => {
-      const copy = toCpu(x, cpu, backend);
-      lent.push(copy);
-      return copy;
-    };
-    let results: TensorInfo[] = [];
-    try {
-      const outputs = kernel.kernelFunc({
-        inputs: mapInputs(inputs, lend) as Record<string, TensorInfo>,
-        ...(attrs === undefined ? {} : { attrs }),
-        backend: cpu,
-      });
-      results = Array.isArray(outputs) ? outputs : [outputs];
-      const ours = results.map((result) => fromCpu(result, cpu, backend));
-      return Array.isArray(outputs) ? ours : (ours[0] as TensorInfo);
-    } finally {
-      // An output may share the data of an input; unknown ids are ignored.
-      for (const { dataId } of [...results, ...lent]) cpu.disposeData(dataId, true);
-    }
+    return kernel.kernelFunc({
+      inputs: inputs as Record<string, TensorInfo>,
+      ...(attrs === undefined ? {} : { attrs }),
+      backend: this.#cpu,
+    });
   }
 
-  #backend(): MathBackendCPU {
-    if (this.#cpu === undefined) {
-      this.#cpu = new (cpuPackage().MathBackendCPU)();
-      // Its note that a faster backend exists is not for those who chose one.
-      (this.#cpu as unknown as { firstUse: boolean }).firstUse = false;
+  lend(x: TensorInfo, from: NativeBackend): TensorInfo {
+    // Some of its kernels read `rank`, which a TensorInfo does not have.
+    const rank = { rank: x.shape.length };
+    if (x.dtype !== 'complex64') {
+      const values = from.readSync(x.dataId);
+      return { ...this.#cpu.makeTensorInfo(x.shape, x.dtype, values), ...rank };
     }
-    return this.#cpu;
+    const { real, imag } = from.parts(x);
+    const copy = this.#cpu.makeTensorInfo(x.shape, 'complex64');
+    this.#cpu.data.get(copy.dataId).complexTensorInfos = {
+      real: this.lend(real, from),
+      imag: this.lend(imag, from),
+    };
+    return { ...copy, ...rank };
+  }
+
+  giveBack(x: TensorInfo, to: NativeBackend): TensorInfo {
+    const data = this.#cpu.data.get(x.dataId);
+    if (data.complexTensorInfos === undefined) {
+      return to.upload(data.values as BackendValues, x.shape, x.dtype);
+    }
+    const { real, imag } = data.complexTensorInfos;
+    return to.makeComplex(this.giveBack(real, to), this.giveBack(imag, to));
+  }
+
+  dispose({ dataId }: TensorInfo): void {
+    this.#cpu.disposeData(dataId, true); // unknown ids are ignored
   }
 }
 
@@ -95,40 +168,14 @@ function cpuPackage(): { readonly MathBackendCPU: new () => MathBackendCPU } {
   };
 }
 
-function mapInputs(inputs: KernelInputs, lend: (x: TensorInfo) => TensorInfo): unknown {
+function mapInputs(inputs: KernelInputs, lend: (x: TensorInfo) => TensorInfo): KernelInputs {
   const convert = (x: KernelInputs[string]): unknown => {
     if (x === undefined || x === null) return x;
     return Array.isArray(x) ? x.map(lend) : lend(x as TensorInfo);
   };
-  if (Array.isArray(inputs)) return inputs.map(convert);
-  return Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, convert(x)]));
-}
-
-function toCpu(x: TensorInfo, cpu: MathBackendCPU, backend: NativeBackend): TensorInfo {
-  // Some of its kernels read `rank`, which a TensorInfo does not have.
-  const rank = { rank: x.shape.length };
-  if (x.dtype !== 'complex64') {
-    return {
-      ...cpu.makeTensorInfo(x.shape, x.dtype, backend.readSync(x.dataId)),
-      ...rank,
-    };
-  }
-  const { real, imag } = backend.parts(x);
-  const copy = cpu.makeTensorInfo(x.shape, 'complex64');
-  cpu.data.get(copy.dataId).complexTensorInfos = {
-    real: toCpu(real, cpu, backend),
-    imag: toCpu(imag, cpu, backend),
-  };
-  return { ...copy, ...rank };
-}
-
-function fromCpu(x: TensorInfo, cpu: MathBackendCPU, backend: NativeBackend): TensorInfo {
-  const data = cpu.data.get(x.dataId);
-  if (data.complexTensorInfos === undefined) {
-    return backend.upload(data.values as BackendValues, x.shape, x.dtype);
-  }
-  const { real, imag } = data.complexTensorInfos;
-  return backend.makeComplex(fromCpu(real, cpu, backend), fromCpu(imag, cpu, backend));
+  if (Array.isArray(inputs)) return inputs.map(convert) as unknown as KernelInputs;
+  const entries = Object.entries(inputs).map(([name, x]) => [name, convert(x)]);
+  return Object.fromEntries(entries) as KernelInputs;
 }
 
 function signature(inputs: KernelInputs): string {

@@ -6,13 +6,14 @@
 // broadcast, where the stock gradient throws; Softmax is one kernel.
 import * as tf from '@tensorflow/tfjs-core';
 import type { GradConfig, NamedAttrMap, Tensor } from '@tensorflow/tfjs-core';
+import { NativeBackend } from './backend.ts';
 import { isShapeNoted, notedShape } from './reduced-shapes.ts';
 
-/** Replaces the stock gradients; `backendName` is that of our backend. */
-export function registerGradients(backendName: string): void {
+/** Replaces the stock gradients. */
+export function registerGradients(): void {
   const configs: readonly GradConfig[] = [
-    reduction('Sum', backendName, () => 1),
-    reduction('Mean', backendName, (elements) => elements),
+    reduction('Sum', () => 1),
+    reduction('Mean', (elements) => elements),
     squaredDifference,
     softmax,
     broadcastToGradient,
@@ -23,13 +24,12 @@ export function registerGradients(backendName: string): void {
 
 function reduction(
   kernelName: string,
-  backendName: string,
   divisor: (elements: number) => number,
 ): GradConfig {
   return {
     kernelName,
     get inputsToSave() {
-      return tf.getBackend() === backendName && isShapeNoted() ? [] : ['x'];
+      return tf.backend() instanceof NativeBackend && isShapeNoted() ? [] : ['x'];
     },
     gradFunc: (dy, saved, attrs) => {
       const shape = saved[0]?.shape ?? notedShape(attrs);

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The meaning of the addon's exports; equals `kAbi` of native/addon/addon.cc. */
-export const abi = 1;
+export const abi = 2;
 
 /** The level of Node-API; equals `NAPI_VERSION` of native/CMakeLists.txt. */
 export const nodeApi = 9;

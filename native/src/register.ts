@@ -3,7 +3,9 @@
 import { ConfigError } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { NativeBackend } from './backend.ts';
-import { delegableKernels } from './delegate.ts';
+import { Binding } from './binding.ts';
+import type { Addon } from './binding.ts';
+import { Delegate, TfjsCpu, delegableKernels } from './delegate.ts';
 import { registerGatherGradient } from './gather-gradient.ts';
 import { registerGradients } from './gradients.ts';
 import { registerEinsumGradient } from './gradients/einsum.ts';
@@ -39,20 +41,45 @@ export function registerNative(options: RegisterOptions = {}): void {
   }
   const addon = loadAddon();
   if (threads !== undefined) addon.setThreads(threads);
-  if (tf.findBackendFactory(backendName) !== null) return;
-  const native = new Map(nativeKernels.map((kernel) => [kernel.name, kernel]));
-  for (const kernel of nativeKernels) registerKernel(kernel.name, kernel);
-  for (const { kernelName } of delegableKernels()) {
-    if (!native.has(kernelName)) registerKernel(kernelName, undefined);
-  }
-  registerGatherGradient();
-  registerGradients(backendName);
-  registerEinsumGradient();
-  registerMatmulGradient();
-  tf.registerBackend(backendName, () => new NativeBackend(addon), priority);
+  registerBackend(backendName, nativeKernels, priority, () => makeNativeBackend(addon));
 }
 
-function registerKernel(kernelName: string, native: NativeKernel | undefined): void {
+/** The processor's backend, registered or not. */
+export function makeNativeBackend(addon: Addon): NativeBackend {
+  return new NativeBackend(backendName, new Binding(addon), new Delegate(() => new TfjsCpu()));
+}
+
+/** Registers a backend with these kernels, all others of tfjs through its delegate, and our gradients; again does nothing. */
+export function registerBackend(
+  name: string,
+  kernels: readonly NativeKernel[],
+  priority: number,
+  make: () => NativeBackend,
+): void {
+  if (tf.findBackendFactory(name) !== null) return;
+  registerKernels(name, kernels);
+  registerGatherGradient();
+  registerGradients();
+  registerEinsumGradient();
+  registerMatmulGradient();
+  tf.registerBackend(name, make, priority);
+}
+
+/** Registers these kernels for a backend, and all others through its delegate; again does nothing. */
+export function registerKernels(name: string, kernels: readonly NativeKernel[]): void {
+  if (tf.getKernel('Identity', name) !== undefined) return;
+  const known = new Set(kernels.map((kernel) => kernel.name));
+  const others = new Set(nativeKernels.map((kernel) => kernel.name));
+  for (const { kernelName } of delegableKernels()) others.add(kernelName);
+  for (const kernel of kernels) registerKernel(name, kernel.name, kernel);
+  for (const other of others) if (!known.has(other)) registerKernel(name, other, undefined);
+}
+
+function registerKernel(
+  backendName: string,
+  kernelName: string,
+  native: NativeKernel | undefined,
+): void {
   tf.registerKernel({
     kernelName,
     backendName,

@@ -26,7 +26,7 @@ export function composed(
     return x;
   };
   const run: Run = (kernelName, inputs, attrs = {}) => {
-    const { kernelFunc } = tf.getKernel(kernelName, tf.getBackend());
+    const { kernelFunc } = tf.getKernel(kernelName, backend.name);
     return own(kernelFunc({ inputs, attrs: attrs as NamedAttrMap, backend }) as TensorInfo);
   };
   try {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tfjs backend `diffmavil-cuda`: tensors on a GPU. Nothing waits for the GPU but what reads values at once (dataSync, a kernel of the
+// processor); data() does not hold up the thread. A tensor that no kernel uses never leaves the host.
+import * as tf from '@tensorflow/tfjs-core';
+import { type BackendMemory, NativeBackend } from '../backend.ts';
+import type { Addon } from '../binding.ts';
+import { Delegate } from '../delegate.ts';
+import { type Device, DeviceBinding } from './device.ts';
+import { Processor } from './processor.ts';
+
+/** The name for `tf.setBackend`. */
+export const cudaBackendName = 'diffmavil-cuda';
+
+/** What `tf.memory()` says on this backend. Bytes of this thread's context. */
+export interface CudaMemory extends BackendMemory {
+  /** All that is held on the device: tensors, what is kept for reuse, and workspace. */
+  numBytesInGPU: number;
+  /** Scratch of kernels, and of the library of matrix products. */
+  numBytesWorkspace: number;
+  /** Pinned memory of the host. */
+  numBytesPinned: number;
+}
+
+export class CudaBackend extends NativeBackend {
+  readonly device: Device;
+
+  constructor(device: Device, addon: Addon) {
+    super(cudaBackendName, new DeviceBinding(device), new Delegate(() => new Processor(addon)));
+    this.device = device;
+  }
+
+  override memory(): CudaMemory {
+    const { inUse, pooled, workspace, staging } = this.device.memory();
+    return {
+      ...super.memory(),
+      numBytesInGPU: inUse + pooled + workspace,
+      numBytesWorkspace: workspace,
+      numBytesPinned: staging,
+    };
+  }
+
+  /** `kernelMs` is time on the device, between what was started before and after `f`. */
+  override async time(f: () => void): Promise<tf.BackendTimingInfo> {
+    this.device.timeBegin();
+    try {
+      f();
+    } catch (error) {
+      this.device.timeEnd();
+      throw error;
+    }
+    return { kernelMs: this.device.timeEnd() };
+  }
+}
