@@ -16,6 +16,7 @@ struct Fetch {
   dm_cuda_fetch* copy;
   void* to;
   dm_cuda_status status;
+  std::string problem;  ///< of the thread that waited
   napi_ref array;  ///< keeps the typed array
   napi_deferred deferred;
   napi_async_work work;
@@ -23,7 +24,9 @@ struct Fetch {
 
 void wait(napi_env, void* data) {
   auto& fetch = *static_cast<Fetch*>(data);
-  fetch.status = fetch.memory->api->fetch_wait(fetch.copy, fetch.to);
+  const dm_cuda_api& api = *fetch.memory->api;
+  fetch.status = api.fetch_wait(fetch.copy, fetch.to);
+  if (fetch.status != DM_CUDA_OK) fetch.problem = api.message(nullptr);
 }
 
 void settle(napi_env env, napi_status ran, void* data) {
@@ -34,13 +37,10 @@ void settle(napi_env env, napi_status ran, void* data) {
     napi_get_undefined(env, &value);
     napi_resolve_deferred(env, fetch->deferred, value);
   } else {
-    const Status status = ran == napi_ok ? memory.fault(fetch->status)
-                                         : Status{StatusCode::kInternal, "read: expected to wait for the device, got ended"};
-    napi_value message = nullptr;
-    napi_value code = nullptr;
-    napi_create_string_utf8(env, status.message().c_str(), NAPI_AUTO_LENGTH, &message);
-    napi_create_string_utf8(env, status_name(status.code()), NAPI_AUTO_LENGTH, &code);
-    napi_create_error(env, code, message, &value);
+    const bool waited = ran == napi_ok;
+    const char* const code = status_name(waited ? code_of(fetch->status) : StatusCode::kInternal);
+    const std::string problem = waited ? fetch->problem : "read: expected time to wait for the device, got none";
+    napi_create_error(env, text(env, code), text(env, problem), &value);
     napi_reject_deferred(env, fetch->deferred, value);
   }
   memory.api->fetch_end(memory.context, fetch->copy);
@@ -55,7 +55,7 @@ napi_value start_fetch(napi_env env, DeviceMemory& memory, const TransferCall& c
   dm_cuda_fetch* copy = nullptr;
   const dm_cuda_status started = memory.api->fetch(memory.context, from, from.bytes, &copy);
   if (started != DM_CUDA_OK) return fail(env, memory.fault(started));
-  auto* fetch = new Fetch{&memory, copy, call.values, DM_CUDA_OK, nullptr, nullptr, nullptr};
+  auto* fetch = new Fetch{&memory, copy, call.values, DM_CUDA_OK, {}, nullptr, nullptr, nullptr};
   napi_value promise = nullptr;
   napi_value name = text(env, "diffmavil read");
   napi_create_reference(env, call.array, 1, &fetch->array);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "addon/device-methods.h"
 
+#include <array>
 #include <cstring>
-#include <new>
 #include <string>
 #include <vector>
 
@@ -31,14 +31,7 @@ napi_value allocate_buffer(napi_env env, napi_callback_info info) {
   DeviceMemory& memory = device_of(env, info);
   AllocateCall call;
   if (!call.read(env, info)) return nullptr;
-  auto* buffer = new (std::nothrow) DeviceBuffer{};
-  if (buffer == nullptr) {
-    return fail(env, {StatusCode::kOutOfMemory, "allocate: expected host memory, got none"});
-  }
-  buffer->bytes = call.bytes;
-  napi_value external = memory.wrap(env, buffer);
-  if (external != nullptr) napi_create_reference(env, external, 0, &buffer->external);
-  return external;
+  return memory.make(env, call.bytes);
 }
 
 napi_value free_device_buffer(napi_env env, napi_callback_info info) {
@@ -195,6 +188,30 @@ napi_value range_pop(napi_env env, napi_callback_info info) {
   return undefined_or(env, memory.check(memory.api->range_pop(memory.context)));
 }
 
+napi_value capture_begin(napi_env env, napi_callback_info info) {
+  DeviceMemory& memory = device_of(env, info);
+  return undefined_or(env, memory.check(memory.api->capture_begin(memory.context)));
+}
+
+/// The recorded graph as an External, which goes when it is freed or collected.
+napi_value capture_end(napi_env env, napi_callback_info info) {
+  DeviceMemory& memory = device_of(env, info);
+  dm_cuda_graph* graph = nullptr;
+  const Status status = memory.check(memory.api->capture_end(memory.context, &graph));
+  if (!status.ok()) return fail(env, status);
+  return memory.make(env, 0, graph);
+}
+
+napi_value replay(napi_env env, napi_callback_info info) {
+  DeviceMemory& memory = device_of(env, info);
+  const Call<1> call(env, info);
+  const auto* const buffer = static_cast<DeviceBuffer*>(memory.find(env, call.values[0]));
+  if (buffer == nullptr || buffer->graph == nullptr) {
+    return fail_argument(env, "replay: expected a graph, got something else");
+  }
+  return undefined_or(env, memory.check(memory.api->replay(memory.context, buffer->graph)));
+}
+
 }  // namespace
 
 napi_value device_object(napi_env env, DeviceMemory& memory) {
@@ -222,7 +239,8 @@ napi_value device_object(napi_env env, DeviceMemory& memory) {
       Method{"opId", device_op_id},        Method{"run", run_op},
       Method{"synchronize", synchronize},  Method{"timeBegin", time_begin},
       Method{"timeEnd", time_end},         Method{"rangePush", range_push},
-      Method{"rangePop", range_pop},
+      Method{"rangePop", range_pop},       Method{"captureBegin", capture_begin},
+      Method{"captureEnd", capture_end},   Method{"replay", replay},
   };
   for (const auto& [name, function] : methods) {
     napi_value method = nullptr;

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 
 #include <array>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -15,24 +16,6 @@
 namespace dm::addon {
 
 namespace {
-
-StatusCode code_of(dm_cuda_status status) {
-  switch (status) {
-    case DM_CUDA_OK:
-      return StatusCode::kOk;
-    case DM_CUDA_INVALID_ARGUMENT:
-      return StatusCode::kInvalidArgument;
-    case DM_CUDA_OUT_OF_MEMORY:
-      return StatusCode::kOutOfMemory;
-    case DM_CUDA_NO_DEVICE:
-    case DM_CUDA_UNSUPPORTED:
-      return StatusCode::kUnsupported;
-    case DM_CUDA_INTERNAL:
-    case DM_CUDA_DEVICE_LOST:
-      return StatusCode::kInternal;
-  }
-  return StatusCode::kInternal;
-}
 
 /// The path of a library, as the first argument.
 bool read_path(napi_env env, napi_value value, std::string* path) {
@@ -68,8 +51,40 @@ const dm_cuda_api* load_library(napi_env env, const std::string& path) {
 
 }  // namespace
 
+StatusCode code_of(dm_cuda_status status) {
+  switch (status) {
+    case DM_CUDA_OK:
+      return StatusCode::kOk;
+    case DM_CUDA_INVALID_ARGUMENT:
+      return StatusCode::kInvalidArgument;
+    case DM_CUDA_OUT_OF_MEMORY:
+      return StatusCode::kOutOfMemory;
+    case DM_CUDA_NO_DEVICE:
+    case DM_CUDA_UNSUPPORTED:
+      return StatusCode::kUnsupported;
+    case DM_CUDA_INTERNAL:
+    case DM_CUDA_DEVICE_LOST:
+      return StatusCode::kInternal;
+  }
+  return StatusCode::kInternal;
+}
+
 Status DeviceMemory::fault(dm_cuda_status status) const {
   return {code_of(status), api->message(context)};
+}
+
+napi_value DeviceMemory::make(napi_env env, std::size_t bytes, dm_cuda_graph* graph) {
+  auto* buffer = new (std::nothrow) DeviceBuffer{};
+  if (buffer == nullptr) {
+    if (graph != nullptr) api->graph_destroy(context, graph);
+    return fail(env, {StatusCode::kOutOfMemory, "allocate: expected host memory, got none"});
+  }
+  buffer->bytes = bytes;
+  buffer->graph = graph;
+  napi_value external = wrap(env, buffer);
+  if (external == nullptr) return nullptr;
+  if (napi_create_reference(env, external, 0, &buffer->external) == napi_ok) return external;
+  return fail(env, {StatusCode::kInternal, "allocate: expected a weak reference, got none"});
 }
 
 Status DeviceMemory::on_device(DeviceBuffer& buffer, dm_cuda_buffer* memory) {
@@ -88,8 +103,10 @@ void DeviceMemory::sweep(napi_env env) {
   std::vector<Buffer*> dropped;
   for (Buffer* buffer : buffers()) {
     napi_value external = nullptr;
-    napi_get_reference_value(env, static_cast<DeviceBuffer*>(buffer)->external, &external);
-    if (external == nullptr) dropped.push_back(buffer);
+    const napi_ref weak = static_cast<DeviceBuffer*>(buffer)->external;
+    if (napi_get_reference_value(env, weak, &external) == napi_ok && external == nullptr) {
+      dropped.push_back(buffer);
+    }
   }
   for (Buffer* buffer : dropped) free(env, *buffer);
 }
@@ -99,7 +116,9 @@ void DeviceMemory::release(Buffer& buffer) {
   // Nobody to tell: what fails here is a lost device, of which the next op tells.
   if (own.data != nullptr) api->release(context, {own.data, own.bytes});
   if (own.staged != nullptr) api->unstage(context, own.staged);
+  if (own.graph != nullptr) api->graph_destroy(context, own.graph);
   own.staged = nullptr;
+  own.graph = nullptr;
 }
 
 void DeviceMemory::discard(napi_env env, Buffer* buffer) {

@@ -16,17 +16,23 @@
 
 namespace dm::addon {
 
-/// `data` is the device's, or null where it has none yet.
+/// `data` is the device's, or null where it has none yet. Recorded graphs are kept as buffers of no bytes.
 struct DeviceBuffer : Buffer {
   void* staged = nullptr;      ///< what was written, in pinned memory of the library
   napi_ref external = nullptr;  ///< weak: empty once JavaScript has dropped the buffer
+  dm_cuda_graph* graph = nullptr;
 };
+
+/// The code that JavaScript's errors carry.
+StatusCode code_of(dm_cuda_status status);
 
 /// One context, for the thread that opened it.
 class DeviceMemory final : public BufferOwner {
  public:
   DeviceMemory(const dm_cuda_api* table, dm_cuda_context* opened) : api(table), context(opened) {}
 
+  /// An External for a new buffer of so many bytes, or for a graph; null with an error pending, and the graph gone.
+  napi_value make(napi_env env, std::size_t bytes, dm_cuda_graph* graph = nullptr);
   /// The buffer's memory on the device, with what was written to it.
   Status on_device(DeviceBuffer& buffer, dm_cuda_buffer* memory);
   /// Frees the buffers that JavaScript has dropped but whose finalizers have not run yet.

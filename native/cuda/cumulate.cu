@@ -2,6 +2,8 @@
 // Cumprod and Cumsum on a device: buffers and numbers as in cpu/cumulate.cc.
 #include "cuda/cumulate.cuh"
 
+#include <type_traits>
+
 #include "core/arguments.h"
 #include "cuda/core/launch.cuh"
 #include "cuda/families.h"
@@ -23,7 +25,8 @@ Status cumulate(Device& device, Arguments& in) {
                 .reverse = in.flag(5)};
   if (!in.ok() || total == 0) return in.status();
   p.inner = Divisor(inner);
-  if (inner == 1) {
+  // Not products of floats: a part that overflows would be NaN after a part that is 0.
+  if (inner == 1 && !(kProduct && std::is_same_v<V, float>)) {
     const Grid grid{.blocks = blocks_for(p.columns, kCumulateWarps), .threads = kCumulateThreads};
     launch<cumulate_rows<kProduct, V>>(device, grid, p);
   } else {

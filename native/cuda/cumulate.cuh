@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running sums and products along one axis. Along an outer axis one thread runs through a column, element after element as the CPU op does; along
-// the innermost one a warp takes 32 elements at a time, so that floats are added in another order, the same every time.
+// the innermost one a warp takes 32 elements at a time, so that floats are added in another order, the same every time; products of floats are
+// not cut into parts.
 //
 // O outer, L length, I inner.
 #pragma once

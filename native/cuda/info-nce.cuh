@@ -60,16 +60,20 @@ score_rows(ScoreRows p) {
   for (int j = lane; j < p.batch; j += kWarp) most = fmaxf(most, scores[j]);
   most = warp_max(most);
   const float positive = scores[row];
-  float sum = 0;
-  for (int j = lane; j < p.batch; j += kWarp) sum += expf(scores[j] - most);
-  sum = warp_sum(sum);
+  // Without the positive: near the end of training 1 - its share is nearly nothing.
+  float others = 0;
+  for (int j = lane; j < p.batch; j += kWarp) {
+    if (j != row) others += expf(scores[j] - most);
+  }
+  others = warp_sum(others);
+  const float sum = others + expf(positive - most);
   if (p.losses != nullptr) {
     if (lane == 0) p.losses[row] = logf(sum) + most - positive;
     return;
   }
   const float factor = *p.dy * p.factor;
   for (int j = lane; j < p.batch; j += kWarp) {
-    scores[j] = (expf(scores[j] - most) / sum - (j == row ? 1.0f : 0.0f)) * factor;
+    scores[j] = (j == row ? -others : expf(scores[j] - most)) / sum * factor;
   }
 }
 

@@ -52,8 +52,8 @@ Status reduce(Device& device, Arguments& in, const Reduction& plan) {
   Reduce<Op> p{.x = in.buffer<typename Op::T>(0, plan.input_count),
                .out = in.buffer<R>(1, plan.outputs),
                .partials = nullptr,
-               .kept = AxisGroups(plan.kept),
-               .reduced = AxisGroups(plan.reduced),
+               .kept = {},
+               .reduced = {},
                .row = Divisor(),
                .outputs = plan.outputs,
                .elements = plan.elements,
@@ -64,6 +64,8 @@ Status reduce(Device& device, Arguments& in, const Reduction& plan) {
     launch_elementwise(device, FillAll<R>{p.out, Op::kEmpty}, plan.outputs, false);
     return {};
   }
+  p.kept = AxisGroups(plan.kept);
+  p.reduced = AxisGroups(plan.reduced);
   p.row = Divisor(plan.row);
   launch_reduce(device, p, plan.row_is_reduced);
   return {};

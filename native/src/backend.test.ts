@@ -92,7 +92,7 @@ describe.skipIf(noAddon)(`the backend diffmavil-cpu${skipNote}`, () => {
   });
 
   it('has the collector free tensors that nobody disposed', async () => {
-    const addon = loadAddon();
+    const table = loadAddon();
     const { buffers, inUse } = table.memory();
     drop(1000);
     expect(table.memory().buffers).toBe(buffers + 1000);

@@ -22,10 +22,7 @@ export function registerGradients(): void {
   for (const config of configs) tf.registerGradient(config);
 }
 
-function reduction(
-  kernelName: string,
-  divisor: (elements: number) => number,
-): GradConfig {
+function reduction(kernelName: string, divisor: (elements: number) => number): GradConfig {
   return {
     kernelName,
     get inputsToSave() {

@@ -52,7 +52,7 @@ describe('the search for the addon', () => {
       {
         source: 'DIFFMAVIL_NATIVE_PATH',
         place: join(folder, 'other.cjs'),
-        problem: 'expected interface 1, got 7',
+        problem: 'expected interface 2, got 7',
       },
     ]);
   });
@@ -68,8 +68,8 @@ describe('the search for the addon', () => {
     const place = join(folder, 'other.cjs');
     writeFileSync(place, 'module.exports = { abi: 7 };');
     const [attempt] = searchAddon({ DIFFMAVIL_NATIVE_PATH: place }).attempts;
-    expect(attempt?.problem).toBe('expected interface 1, got 7');
-    writeFileSync(join(folder, 'old.cjs'), `module.exports = { abi: 1, version: '0.0.1-old' };`);
+    expect(attempt?.problem).toBe('expected interface 2, got 7');
+    writeFileSync(join(folder, 'old.cjs'), `module.exports = { abi: 2, version: '0.0.1-old' };`);
     const [old] = searchAddon({ DIFFMAVIL_NATIVE_PATH: join(folder, 'old.cjs') }).attempts;
     expect(old?.problem).toMatch(/^expected version .*, got 0\.0\.1-old$/);
   });
@@ -139,7 +139,7 @@ describe('the cache', () => {
     writeFileSync(manifest, JSON.stringify({ ...written, version: '0.0.1-old' }));
     expect(problem()).toBe(`expected version ${version}, got 0.0.1-old`);
     writeFileSync(manifest, JSON.stringify({ ...written, abi: 7 }));
-    expect(problem()).toBe('expected interface 1, got 7');
+    expect(problem()).toBe('expected interface 2, got 7');
   });
 
   it('does not open an addon without a valid manifest', () => {
@@ -147,7 +147,7 @@ describe('the cache', () => {
     writeFileSync(manifest, '{"version": ');
     expect(problem()).toMatch(/^no valid manifest\.json: /);
     writeFileSync(manifest, 'null');
-    expect(problem()).toBe('expected interface 1, got undefined');
+    expect(problem()).toBe('expected interface 2, got undefined');
     rmSync(manifest);
     expect(problem()).toMatch(/^no valid manifest\.json: ENOENT/);
   });

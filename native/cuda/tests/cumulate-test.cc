@@ -55,6 +55,14 @@ TEST("is within 2e-6 of float64 along any axis, from either end, with and withou
   }
 }
 
+TEST("keeps a product at 0 whatever follows") {
+  std::vector<float> x(64, 1e30f);
+  x[0] = 0;
+  std::vector<float> y = unwritten(64);
+  CHECK_EQUAL(run_device_op("Cumprod", {buffer_of(x), buffer_of(y)}, {0, 1, 64, 1, 0, 0}), "");
+  CHECK(y == std::vector<float>(64, 0));
+}
+
 TEST("wraps integers around") {
   std::vector<std::int32_t> x{2147483647, 1, 3};
   std::vector<std::int32_t> y(3);

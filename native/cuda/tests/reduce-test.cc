@@ -119,6 +119,9 @@ TEST("says NaN where an element is, and for the extremes of nothing") {
   CHECK((run<float>("Prod", none, {}) == std::vector<float>(3, 1)));
   CHECK(std::isnan(run<float>("Max", none, {})[2]));
   CHECK((run<std::int32_t>("Min", none, {}) == std::vector<std::int32_t>(3, 0)));
+  // No rows, of which nothing is left, and rows of a reduced axis that has none.
+  CHECK((run<float>("Mean", {{0, 3}, {false, true}}, {}).empty()));
+  CHECK((run<float>("Mean", {{0, 3}, {true, false}}, {}) == std::vector<float>(3, 0)));
 }
 
 TEST("refuses dtypes that an op does not take") {

@@ -37,7 +37,9 @@ export function cudaMode(environment: NodeJS.ProcessEnv = process.env): CudaMode
   const mode = environment['DIFFMAVIL_CUDA'] ?? '';
   if (mode === '') return 'auto';
   if (!cudaModes.includes(mode as CudaMode)) {
-    throw new DeviceError(`cuda: expected DIFFMAVIL_CUDA to be off, auto or require, got '${mode}'`);
+    throw new DeviceError(
+      `cuda: expected DIFFMAVIL_CUDA to be off, auto or require, got '${mode}'`,
+    );
   }
   return mode as CudaMode;
 }

@@ -43,6 +43,9 @@ export class Processor implements DelegateTarget {
 
 function copied(x: TensorInfo, from: NativeBackend, to: NativeBackend): TensorInfo {
   if (x.dtype !== 'complex64') return to.upload(from.readSync(x.dataId), x.shape, x.dtype);
+  // The parts keep the shape they were made with.
   const { real, imag } = from.parts(x);
-  return to.makeComplex(copied(real, from, to), copied(imag, from, to));
+  const part = ({ dataId }: TensorInfo): TensorInfo =>
+    copied({ dataId, shape: x.shape, dtype: 'float32' }, from, to);
+  return to.makeComplex(part(real), part(imag));
 }

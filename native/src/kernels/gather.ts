@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Slices by their indices along an axis, and sums of slices by index. DmGatherV2Grad (dy, indices; attributes shape, axis, batchDims) is
 // the gradient of GatherV2 (native/src/gather-gradient.ts).
+import { DeviceError } from '@diffmavil/core';
 import { backend_util, util } from '@tensorflow/tfjs-core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { bytesPerElement } from '../backend.ts';
@@ -32,8 +33,17 @@ function gatherV2(call: KernelCall): TensorInfo | null {
   const indices = input(call, 'indices');
   if (dtypeCode(x.dtype) === undefined || indices.dtype !== 'int32') return null;
   const { sizes, shape } = sizesOf(call, x, indices);
+  checkIndices(call, indices, sizes[2]!);
   const numbers = [bytesPerElement(x.dtype), ...sizes];
   return call.backend.execute('GatherV2', [x, indices], { shape, dtype: x.dtype }, numbers);
+}
+
+/** A device does not look at indices before it reads through them, as it would have to be waited for: those still here are checked here. */
+function checkIndices({ backend }: KernelCall, indices: TensorInfo, limit: number): void {
+  const wrong = backend.smallValues(indices)?.find((index) => index < 0 || index >= limit);
+  if (wrong === undefined) return;
+  // The words of tfjs.
+  throw new DeviceError(`GatherV2: the index value ${wrong} is not in [0, ${limit - 1}]`);
 }
 
 function gatherV2Grad(call: KernelCall): TensorInfo {
