@@ -16,6 +16,11 @@ namespace dm {
 /// Elements a tensor may have: 2^53 - 1, what a JavaScript number counts exactly.
 inline constexpr std::int64_t kMaxCount = 9007199254740991;
 
+/// A flag that the count of buffers depends on, read before anything is checked.
+inline bool flag_of(const OpArguments& arguments, std::size_t index) {
+  return arguments.number_count > index && arguments.numbers[index] != 0;
+}
+
 class Arguments {
  public:
   /// Expects exactly so many buffers, and at least so many numbers (lists follow the fixed ones).
@@ -46,6 +51,19 @@ class Arguments {
     return static_cast<T*>(bytes(index, elements, sizeof(T)));
   }
 
+  /// As `buffer`, of the buffer after the one that `next` or `next_if` read before; the first at first.
+  template <typename T>
+  T* next(std::int64_t elements) {
+    return buffer<T>(next_++, elements);
+  }
+  /// As `next`; passes over a buffer that is not `present`.
+  template <typename T>
+  T* next_if(bool present, std::int64_t elements) {
+    if (present) return next<T>(elements);
+    ++next_;
+    return nullptr;
+  }
+
   static std::size_t size_of(DType dtype) { return dtype == DType::kBool ? 1 : 4; }
   /// As `buffer`, for a dtype that is known at run time.
   void* bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes);
@@ -54,6 +72,7 @@ class Arguments {
   const char* op_;
   const OpArguments& arguments_;
   Status status_;
+  std::size_t next_ = 0;
 };
 
 }  // namespace dm

@@ -20,7 +20,7 @@ std::int64_t row_grain(std::int64_t width) {
   return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, width));
 }
 
-NormRow row_of(const BranchNorm& norm) { return {norm.weight, norm.bias, norm.width, norm.epsilon}; }
+NormRow row_of(const LayerNormRows& norm) { return {norm.weight, norm.bias, norm.width, norm.epsilon}; }
 
 std::byte* byte_row(void* y, MatrixType type, std::int64_t start) {
   return static_cast<std::byte*>(y) + start * bytes_of(type);
@@ -28,7 +28,7 @@ std::byte* byte_row(void* y, MatrixType type, std::int64_t start) {
 
 }  // namespace
 
-void normalize_rows(const BranchNorm& norm, void* y, MatrixType type, float* mean, float* rstd) {
+void normalize_rows(const LayerNormRows& norm, void* y, MatrixType type, float* mean, float* rstd) {
   const auto kernel = DM_PICK(kBranch).normalize;
   parallel_for(norm.rows, row_grain(norm.width), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
@@ -38,7 +38,7 @@ void normalize_rows(const BranchNorm& norm, void* y, MatrixType type, float* mea
   });
 }
 
-void normalize_rows_again(const BranchNorm& norm, const float* mean, const float* rstd, void* y,
+void normalize_rows_again(const LayerNormRows& norm, const float* mean, const float* rstd, void* y,
                           MatrixType type) {
   const auto kernel = DM_PICK(kBranch).normalize_again;
   parallel_for(norm.rows, row_grain(norm.width), [&](std::int64_t begin, std::int64_t end) {
@@ -49,7 +49,7 @@ void normalize_rows_again(const BranchNorm& norm, const float* mean, const float
   });
 }
 
-void normalize_rows_gradient(const BranchNorm& norm, const float* dy, const float* mean,
+void normalize_rows_gradient(const LayerNormRows& norm, const float* dy, const float* mean,
                              const float* rstd, const float* residual, float* dx, float* d_weight,
                              float* d_bias) {
   const auto kernel = DM_PICK(kBranch).normalize_gradient;

@@ -4,28 +4,19 @@
 
 #include <cstdint>
 
+#include "core/layer-norm-rows.h"
 #include "cpu/matmul.h"
 #include "cpu/scratch.h"
 
 namespace dm::cpu {
 
-/// A layer normalization of [rows, width], and its statistics.
-struct BranchNorm {
-  const float* x;
-  const float* weight;
-  const float* bias;
-  std::int64_t rows;
-  std::int64_t width;
-  float epsilon;  ///< only where the statistics are computed
-};
-
 /// y [rows, width] of the type, and mean and rstd [rows].
-void normalize_rows(const BranchNorm& norm, void* y, MatrixType type, float* mean, float* rstd);
+void normalize_rows(const LayerNormRows& norm, void* y, MatrixType type, float* mean, float* rstd);
 /// The same y, from the statistics.
-void normalize_rows_again(const BranchNorm& norm, const float* mean, const float* rstd, void* y,
+void normalize_rows_again(const LayerNormRows& norm, const float* mean, const float* rstd, void* y,
                           MatrixType type);
 /// dx = residual + the gradient; d_weight and d_bias are overwritten.
-void normalize_rows_gradient(const BranchNorm& norm, const float* dy, const float* mean,
+void normalize_rows_gradient(const LayerNormRows& norm, const float* dy, const float* mean,
                              const float* rstd, const float* residual, float* dx, float* d_weight,
                              float* d_bias);
 

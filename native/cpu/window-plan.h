@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Windows over a grid of tokens with a cyclic shift, as in packages/core/src/ops/windows.ts.
+// The windows of a grid, written out: small beside the attention they are for, so they are made for each call.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "core/arguments.h"
+#include "core/window-grid.h"
 
 namespace dm::cpu {
 
@@ -19,14 +19,13 @@ struct WindowPlan {
   std::vector<float> masks;              ///< [masked windows, N, row_stride], times log2(e)
   std::vector<std::int64_t> mask_of;     ///< start of a window's mask in `masks`, or -1
 
+  /// Of 0 windows where the grid has none.
+  explicit WindowPlan(const WindowGrid& grid);
+
   const float* mask(std::int64_t window) const {
     const std::int64_t start = mask_of[static_cast<std::size_t>(window)];
     return start < 0 ? nullptr : masks.data() + start;
   }
 };
-
-/// Reads `[rows, columns, a, b, down, right]` from number `first` on, the grid being of `tokens` tokens; all zero means no windows,
-/// and a plan of 0 windows.
-WindowPlan read_window_plan(Arguments& in, std::size_t first, std::int64_t tokens);
 
 }  // namespace dm::cpu

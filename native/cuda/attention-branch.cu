@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// x + factor * proj(attention(projections(layerNorm(x)))) and its gradient on a device: self, in windows, or across to a context. Buffers and
-// numbers as in cpu/attention-branch.cc. Saved: mean and rstd [R]; log2 of the sums of powers; and, in bfloat16 when the products are, the
-// attended rows [R, C] and the projections [R, 3C] (cross: [R, C], and [B K, 2C] of the context). R rows of x, C width, B samples, K rows of
-// context each.
+// x + factor * proj(attention(projections(layerNorm(x)))) and its gradient on a device: self, in windows, or across to a context.
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
-#include "core/arguments.h"
+#include "core/attention-branch-arguments.h"
 #include "cuda/attention.h"
 #include "cuda/branch-rows.h"
 #include "cuda/families.h"
@@ -17,69 +13,15 @@ namespace dm::cuda {
 
 namespace {
 
-// numbers: [batch, tokens, contextTokens, width, heads, epsilon, bfloat16, scaled, cross, biased, rows, columns, a, b, down, right];
-// the last six are 0 without windows, contextTokens is 0 unless cross.
-constexpr std::size_t kNumbers = 16;
-
-bool flag(const OpArguments& arguments, std::size_t index) {
-  return arguments.number_count > index && arguments.numbers[index] != 0;
+AttentionShape shape_of(const AttentionBranchSizes& sizes, const float* table) {
+  return {sizes.batch, sizes.tokens, sizes.keys(), sizes.heads, sizes.head_width(), sizes.windows, table, sizes.bfloat16()};
 }
-bool is_cross(const OpArguments& arguments) { return flag(arguments, 8); }
-bool is_biased(const OpArguments& arguments) { return flag(arguments, 9); }
-
-struct Sizes {
-  std::int64_t batch, tokens, context_tokens, width, heads;
-  float epsilon;
-  MatrixType type;
-  bool scaled, cross, biased;
-  WindowGrid windows;
-
-  explicit Sizes(Arguments& in)
-      : batch(in.count(0)),
-        tokens(in.count(1)),
-        context_tokens(in.count(2)),
-        width(in.count(3)),
-        heads(in.count(4)),
-        epsilon(static_cast<float>(in.number(5))),
-        type(in.flag(6) ? MatrixType::kBFloat16 : MatrixType::kFloat32),
-        scaled(in.flag(7)),
-        cross(in.flag(8)),
-        biased(in.flag(9)),
-        windows(read_window_grid(in, 10, tokens)) {
-    // Every size below is a part of one of these.
-    in.elements({batch, tokens, width, 3, sizeof(float)});
-    in.elements({batch, context_tokens, width, 2, sizeof(float)});
-    in.elements({width, width, 3, sizeof(float)});
-    if (in.ok() && (heads == 0 || width % heads != 0)) {
-      in.fail("heads that divide the width", std::to_string(heads));
-    }
-    if (in.ok() && cross && windows.any()) in.fail("no windows with a context", "windows");
-    if (in.ok() && biased && !windows.any()) in.fail("windows with biases", "none");
-  }
-
-  std::int64_t rows() const { return batch * tokens; }
-  std::int64_t context_rows() const { return cross ? batch * context_tokens : 0; }
-  std::int64_t size() const { return rows() * width; }
-  std::int64_t context_size() const { return context_rows() * width; }
-  /// Columns of the projection of x.
-  std::int64_t projected() const { return cross ? width : 3 * width; }
-  /// Rows of the weight that projects the context.
-  std::int64_t kv_width() const { return cross ? 2 * width : 0; }
-  std::int64_t table_size() const { return windows.table_rows() * heads; }
-  std::int64_t bytes(std::int64_t elements) const { return elements * bytes_of(type); }
-  bool bfloat16() const { return type == MatrixType::kBFloat16; }
-
-  AttentionShape shape(const float* table) const {
-    return {batch, tokens, cross ? context_tokens : tokens, heads, heads == 0 ? 0 : width / heads,
-            windows, table, bfloat16()};
-  }
-};
 
 /// Where queries, keys and values are in the projections.
 struct Projections {
   TokenMatrix query, key, value;
 
-  Projections(const Sizes& sizes, void* own, void* of_context) {
+  Projections(const AttentionBranchSizes& sizes, void* own, void* of_context) {
     const auto columns_from = [&](const TokenMatrix& matrix, std::int64_t first) -> TokenMatrix {
       return {static_cast<std::byte*>(matrix.data) + sizes.bytes(first), matrix.stride};
     };
@@ -89,66 +31,10 @@ struct Projections {
   }
 };
 
-/// Reads one buffer after the other.
-class Reader {
- public:
-  Reader(Arguments& in, const Sizes& sizes) : in_(in), sizes_(sizes) {}
-
-  float* next(std::int64_t elements) { return in_.buffer<float>(next_++, elements); }
-  /// Elements of the type of the products.
-  std::byte* typed(std::int64_t elements) {
-    return in_.buffer<std::byte>(next_++, sizes_.bytes(elements));
-  }
-  float* next_if(bool present, std::int64_t elements) {
-    if (present) return next(elements);
-    ++next_;
-    return nullptr;
-  }
-  LayerNormRows norm() {
-    const float* x = next(sizes_.size());
-    const float* weight = next(sizes_.width);
-    const float* bias = next(sizes_.width);
-    return {x, weight, bias, sizes_.rows(), sizes_.width, sizes_.epsilon};
-  }
-
- private:
-  Arguments& in_;
-  const Sizes& sizes_;
-  std::size_t next_ = 0;
-};
-
 LinearWeight weight_of(Device& device, const TypedCopies& copies, const float* data,
                        std::int64_t out, std::int64_t width) {
   return {copies.weight(device, data, out * width), out, width, copies.type()};
 }
-
-struct Forward {
-  LayerNormRows norm;
-  const float *q, *q_bias, *proj, *proj_bias, *context, *kv, *kv_bias, *table, *factors;
-  float *y, *mean, *rstd;
-  std::byte* attended;
-  float* log_sums;
-  std::byte *projected, *projected_context;
-
-  Forward(Reader& in, const Sizes& sizes)
-      : norm(in.norm()),
-        q(in.next(sizes.projected() * sizes.width)),
-        q_bias(in.next(sizes.projected())),
-        proj(in.next(sizes.width * sizes.width)),
-        proj_bias(in.next(sizes.width)),
-        context(in.next_if(sizes.cross, sizes.context_size())),
-        kv(in.next_if(sizes.cross, sizes.kv_width() * sizes.width)),
-        kv_bias(in.next_if(sizes.cross, sizes.kv_width())),
-        table(in.next_if(sizes.biased, sizes.table_size())),
-        factors(in.next_if(sizes.scaled, sizes.batch)),
-        y(in.next(sizes.size())),
-        mean(in.next(sizes.rows())),
-        rstd(in.next(sizes.rows())),
-        attended(in.typed(sizes.size())),
-        log_sums(in.next(sizes.rows() * sizes.heads)),
-        projected(in.typed(sizes.rows() * sizes.projected())),
-        projected_context(sizes.cross ? in.typed(sizes.context_rows() * 2 * sizes.width) : nullptr) {}
-};
 
 /// y = x Wᵀ + bias, rows of the type of the products.
 void project(Device& device, const LinearWeight& weight, const float* bias, std::int64_t rows,
@@ -158,7 +44,8 @@ void project(Device& device, const LinearWeight& weight, const float* bias, std:
   matmul(device, product, x, weight.data, y);
 }
 
-Status run_forward(Device& device, const Sizes& sizes, const Forward& f) {
+Status run_forward(Device& device, const AttentionBranchArguments& f) {
+  const AttentionBranchSizes& sizes = f.sizes;
   ScratchPlan plan;
   TypedCopies copies(plan, sizes.type);
   const std::size_t context = copies.add(sizes.context_size());
@@ -173,7 +60,7 @@ Status run_forward(Device& device, const Sizes& sizes, const Forward& f) {
             copies.make(device, context, f.context, sizes.context_size()), f.projected_context);
   }
   const Projections parts(sizes, f.projected, f.projected_context);
-  const Status status = attention_forward(device, sizes.shape(f.table), parts.query, parts.key,
+  const Status status = attention_forward(device, shape_of(sizes, f.table), parts.query, parts.key,
                                           parts.value, {f.attended, sizes.width}, f.log_sums);
   if (!status.ok()) return status;
   const LinearWeight proj = weight_of(device, copies, f.proj, sizes.width, sizes.width);
@@ -186,76 +73,33 @@ Status run_forward(Device& device, const Sizes& sizes, const Forward& f) {
   return {};
 }
 
-// buffers: x, normWeight, normBias, qWeight (q, k, v; cross: q), qBias, projWeight, projBias, context, kvWeight, kvBias, relBias,
-// branchScale; y, mean, rstd, attended, logSums, projected, and projectedContext when cross.
 Status forward(Device& device, const OpArguments& arguments) {
-  Arguments in("DmAttentionBranch", arguments, is_cross(arguments) ? 19 : 18, kNumbers);
-  const Sizes sizes(in);
-  Reader reader(in, sizes);
-  const Forward f(reader, sizes);
-  if (!in.ok()) return in.status();
-  return run_forward(device, sizes, f);
+  const AttentionBranchArguments f(arguments);
+  if (!f.in.ok()) return f.in.status();
+  return run_forward(device, f);
 }
-
-struct Backward {
-  const float* dy;
-  LayerNormRows norm;
-  const float *q, *proj, *context, *kv, *table, *factors, *mean, *rstd;
-  std::byte* attended;  ///< only read, as are the projections
-  const float* log_sums;
-  std::byte *projected, *projected_context;
-  float *dx, *d_norm_weight, *d_norm_bias, *d_q, *d_q_bias, *d_proj, *d_proj_bias;
-  float *d_table, *d_kv, *d_kv_bias, *d_context;
-
-  Backward(Reader& in, const Sizes& sizes)
-      : dy(in.next(sizes.size())),
-        norm(in.norm()),
-        q(in.next(sizes.projected() * sizes.width)),
-        proj(in.next(sizes.width * sizes.width)),
-        context(in.next_if(sizes.cross, sizes.context_size())),
-        kv(in.next_if(sizes.cross, sizes.kv_width() * sizes.width)),
-        table(in.next_if(sizes.biased, sizes.table_size())),
-        factors(in.next_if(sizes.scaled, sizes.batch)),
-        mean(in.next(sizes.rows())),
-        rstd(in.next(sizes.rows())),
-        attended(in.typed(sizes.size())),
-        log_sums(in.next(sizes.rows() * sizes.heads)),
-        projected(in.typed(sizes.rows() * sizes.projected())),
-        projected_context(sizes.cross ? in.typed(sizes.context_rows() * 2 * sizes.width) : nullptr),
-        dx(in.next(sizes.size())),
-        d_norm_weight(in.next(sizes.width)),
-        d_norm_bias(in.next(sizes.width)),
-        d_q(in.next(sizes.projected() * sizes.width)),
-        d_q_bias(in.next(sizes.projected())),
-        d_proj(in.next(sizes.width * sizes.width)),
-        d_proj_bias(in.next(sizes.width)),
-        d_table(sizes.biased ? in.next(sizes.table_size()) : nullptr),
-        d_kv(sizes.cross ? in.next(sizes.kv_width() * sizes.width) : nullptr),
-        d_kv_bias(sizes.cross ? in.next(sizes.kv_width()) : nullptr),
-        d_context(sizes.cross ? in.next(sizes.context_size()) : nullptr) {}
-};
 
 /// The gradient pass with its scratch.
 class BackwardRun {
  public:
-  BackwardRun(Device& device, const Sizes& sizes, const Backward& b)
+  BackwardRun(Device& device, const AttentionBranchGradArguments& b)
       : device_(device),
-        sizes_(sizes),
+        sizes_(b.sizes),
         b_(b),
-        shape_(sizes.shape(b.table)),
-        copies_(plan_, sizes.type),
-        context_(copies_.add(sizes.context_size())),
-        gradient_(plan_.add(sizes.bytes(sizes.size()))),
-        d_attended_(plan_.add(sizes.bytes(sizes.size()))),
-        d_projected_(plan_.add(sizes.bytes(sizes.rows() * sizes.projected()))),
-        d_projected_context_(plan_.add(sizes.bytes(sizes.context_rows() * sizes.kv_width()))),
-        normed_(plan_.add(sizes.bytes(sizes.size()))),
-        d_normed_(plan_.add(sizes.size() * bytes_of(MatrixType::kFloat32))),
-        sums_(plan_.add(column_sums_scratch(device, sizes.rows(), sizes.width) +
-                        column_sums_scratch(device, sizes.rows(), sizes.projected()) +
-                        column_sums_scratch(device, sizes.context_rows(), sizes.kv_width()))),
+        shape_(shape_of(b.sizes, b.table)),
+        copies_(plan_, sizes_.type),
+        context_(copies_.add(sizes_.context_size())),
+        gradient_(plan_.add(sizes_.bytes(sizes_.size()))),
+        d_attended_(plan_.add(sizes_.bytes(sizes_.size()))),
+        d_projected_(plan_.add(sizes_.bytes(sizes_.rows() * sizes_.projected()))),
+        d_projected_context_(plan_.add(sizes_.bytes(sizes_.context_rows() * sizes_.kv_width()))),
+        normed_(plan_.add(sizes_.bytes(sizes_.size()))),
+        d_normed_(plan_.add(sizes_.size() * bytes_of(MatrixType::kFloat32))),
+        sums_(plan_.add(column_sums_scratch(device, sizes_.rows(), sizes_.width) +
+                        column_sums_scratch(device, sizes_.rows(), sizes_.projected()) +
+                        column_sums_scratch(device, sizes_.context_rows(), sizes_.kv_width()))),
         d_norm_(plan_.add(static_cast<std::int64_t>(
-            layer_norm_gradient_scratch(device, sizes.rows(), sizes.width)))),
+            layer_norm_gradient_scratch(device, sizes_.rows(), sizes_.width)))),
         attention_(plan_.add(static_cast<std::int64_t>(attention_backward_scratch(shape_)))) {}
 
   Status run() {
@@ -329,8 +173,8 @@ class BackwardRun {
   }
 
   Device& device_;
-  const Sizes& sizes_;
-  const Backward& b_;
+  const AttentionBranchSizes& sizes_;
+  const AttentionBranchGradArguments& b_;
   AttentionShape shape_;
   ScratchPlan plan_;
   TypedCopies copies_;
@@ -338,17 +182,10 @@ class BackwardRun {
       d_norm_, attention_;
 };
 
-// buffers: dy, x, normWeight, normBias, qWeight, projWeight, context, kvWeight, relBias, branchScale, mean, rstd, attended, logSums,
-// projected, and projectedContext when cross; dx, dNormWeight, dNormBias, dQWeight, dQBias, dProjWeight, dProjBias, then dRelBias
-// when biased, or dKvWeight, dKvBias, dContext when cross.
 Status backward(Device& device, const OpArguments& arguments) {
-  const std::size_t buffers = is_cross(arguments) ? 26 : is_biased(arguments) ? 23 : 22;
-  Arguments in("DmAttentionBranchGrad", arguments, buffers, kNumbers);
-  const Sizes sizes(in);
-  Reader reader(in, sizes);
-  const Backward b(reader, sizes);
-  if (!in.ok()) return in.status();
-  return BackwardRun(device, sizes, b).run();
+  const AttentionBranchGradArguments b(arguments);
+  if (!b.in.ok()) return b.in.status();
+  return BackwardRun(device, b).run();
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 // B batch, H heads, Q queries, K keys, D head width.
 #pragma once
 
+#include "core/window-grid.h"
 #include "cuda/shared-rows.cuh"
-#include "cuda/window-grid.cuh"
 
 namespace dm::cuda {
 

@@ -5,8 +5,8 @@
 // B batch, W windows of a sample (1 without), H heads, Q queries and K keys of a window or sample, D head width, N tile, S side, M per thread.
 #pragma once
 
+#include "core/window-grid.h"
 #include "cuda/core/simt.cuh"
-#include "cuda/window-grid.cuh"
 
 namespace dm::cuda {
 

@@ -6,11 +6,11 @@
 #include <cmath>
 #include <type_traits>
 
+#include "core/window-grid.h"
 #include "cuda/attention-paths.h"
 #include "cuda/attention-tile.cuh"
 #include "cuda/attention-tiles-backward.cuh"
 #include "cuda/core/launch.cuh"
-#include "cuda/window-grid.cuh"
 
 namespace dm::cuda {
 

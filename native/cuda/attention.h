@@ -6,14 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/arguments.h"
+#include "core/window-grid.h"
 #include "cuda/core/device.h"
-#include "cuda/window-grid.cuh"
 
 namespace dm::cuda {
-
-/// Reads `[rows, columns, a, b, down, right]` from number `first` on, the grid being of `tokens` tokens; all zero means no windows.
-WindowGrid read_window_grid(Arguments& in, std::size_t first, std::int64_t tokens);
 
 /// Tokens of all samples, one after the other: row r at `stride` elements times r. Head h is columns [h D, (h + 1) D).
 struct TokenMatrix {

@@ -5,18 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/layer-norm-rows.h"
 #include "cuda/core/device.h"
 
 namespace dm::cuda {
-
-struct LayerNormRows {
-  const float* x = nullptr;       ///< [R, C]
-  const float* weight = nullptr;  ///< [C]
-  const float* bias = nullptr;    ///< [C]; not read by the gradient
-  std::int64_t rows = 0;
-  std::int64_t width = 0;
-  float epsilon = 0;  ///< only where the statistics are computed
-};
 
 /// y [R, C] in float32 or bfloat16, and mean and rstd [R].
 void layer_norm_rows(Device& device, const LayerNormRows& norm, void* y, bool bfloat16, float* mean,

@@ -5,11 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __CUDACC__
-#define DM_BOTH __host__ __device__ __forceinline__
-#else
-#define DM_BOTH inline
-#endif
+#include "core/both.h"
 
 namespace dm::cuda {
 

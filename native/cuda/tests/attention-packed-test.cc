@@ -7,6 +7,7 @@
 
 #include "block-reference.h"
 #include "cuda/attention.h"
+#include "cuda/core/bf16.cuh"
 #include "device-run.h"
 
 using namespace dm::test;
@@ -77,7 +78,7 @@ TokenMatrix columns(const There<T>& there, const Packed<T>& packed, std::size_t 
 template <class T>
 struct Packing {
   AttentionSizes z;
-  dm::cuda::WindowGrid grid{};
+  dm::WindowGrid grid{};
   bool biased = false;
   std::size_t beside = 0;  ///< columns before the first part: 1 leaves nothing aligned
   float apart = 0;         ///< what is added to queries and taken from keys: scores far below 0

@@ -6,7 +6,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# Plants one bug and prints the verdict. Fields: file in native/cuda | test | what stands there | what replaces it | the mistake, in words.
+# Plants one bug and prints the verdict. Fields: file, seen from native/cuda | test | what stands there | what replaces it | the mistake, in words.
 plant() { # COMPILER BUILD LINE
   local compiler=$1 build=$2 file test find replace mistake
   IFS='|' read -r file test find replace mistake <<<"$3"
@@ -22,12 +22,13 @@ plant() { # COMPILER BUILD LINE
     echo "FAIL $file: '$find' is not there (planted: $mistake)"
     return
   fi
-  local source objects=() stem=${test%-test}
+  local source objects=() stem=${test%-test} header=cuda/$file
+  header=${header#cuda/../}
   local sources=("$work"/native/cuda/*.cu)
   [[ $file == *.cc ]] && sources+=("$work/native/cuda/$file")
   for source in "${sources[@]}"; do
     # What a file of core/ changes is tested through the ops of the test's own stem.
-    [[ $source == "$work/native/cuda/$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -q "\"cuda/$file\"" "$source" || continue
+    [[ $source == "$work/native/cuda/$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -q "\"$header\"" "$source" || continue
     objects+=("$source.o")
     "$compiler" -std=c++20 -O1 -ffp-contract=off -w -I"$work/native" -I"$work/native/include" -x c++ -c -o "$source.o" "$source" || return
   done

@@ -3,9 +3,14 @@
 // A place is the number of a token within its window, row by row.
 #pragma once
 
-#include "cuda/core/bf16.cuh"
+#include <cstddef>
+#include <cstdint>
 
-namespace dm::cuda {
+#include "core/both.h"
+
+namespace dm {
+
+class Arguments;
 
 /// Scores are kept in powers of two.
 constexpr float kLog2E = 1.44269504f;
@@ -53,4 +58,7 @@ struct WindowGrid {
   }
 };
 
-}  // namespace dm::cuda
+/// Reads `[rows, columns, a, b, down, right]` from number `first` on, the grid being of `tokens` tokens; all zero means no windows.
+WindowGrid read_window_grid(Arguments& in, std::size_t first, std::int64_t tokens);
+
+}  // namespace dm
