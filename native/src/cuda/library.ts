@@ -62,7 +62,9 @@ export function searchCuda(environment: NodeJS.ProcessEnv): CudaSearch {
     visible,
   });
   try {
-    if (cudaMode(environment) === 'off') return none('cuda: switched off by DIFFMAVIL_CUDA=off');
+    if (cudaMode(environment) === 'off') {
+      return none('cuda: expected a GPU, got DIFFMAVIL_CUDA=off. Try: unset DIFFMAVIL_CUDA');
+    }
     const { addon, place: addonPlace } = findAddon();
     if (addon === null) {
       return none('cuda: expected the native addon, got none. Try: diffmavil-native where');

@@ -14,6 +14,7 @@ const library = fileURLToPath(
  * @returns whether the library is there.
  */
 export function emulateCuda(): boolean {
+  process.env['DIFFMAVIL_CUDA'] = 'auto';
   process.env['DIFFMAVIL_CUDA_PATH'] ??= library;
   return existsSync(process.env['DIFFMAVIL_CUDA_PATH']);
 }

@@ -7,8 +7,9 @@ export const backendNames = ['auto', 'diffmavil-cpu', 'diffmavil-cuda', 'cpu', '
 export type BackendName = (typeof backendNames)[number];
 
 /**
- * Starts a backend. `auto` takes the native one, else WebAssembly, else plain JavaScript; a warning says why it is not the native one,
- * unless DIFFMAVIL_NATIVE=off asks for that.
+ * Starts a backend. `auto` takes a GPU where there is one that can be used, else the native one of the processor, else WebAssembly, else
+ * plain JavaScript. A warning says why it is not the GPU where one is visible, and why not the native one, unless DIFFMAVIL_CUDA=off and
+ * DIFFMAVIL_NATIVE=off ask for that; DIFFMAVIL_CUDA=require makes `auto` mean the GPU.
  * @returns The name of the backend in use.
  * @throws DeviceError when the named backend cannot be used; another one is never taken in its place.
  */
@@ -19,38 +20,74 @@ export async function useBackend(name: BackendName): Promise<string> {
     case 'wasm':
       return useWasm();
     case 'auto':
-      return useNative().catch(useAnother);
+      return (await useGpu()) ?? useNative().catch(useAnother);
     case 'diffmavil-cpu':
       return useNative();
     case 'diffmavil-cuda':
-      throw new DeviceError(
-        `backend: expected one that is built, got ${name}, which this version does not have. Try: --backend auto`,
-      );
+      return useCuda();
     default:
       name satisfies never;
       throw new DeviceError(`backend: expected ${backendNames.join(' or ')}, got ${String(name)}`);
   }
 }
 
-async function useNative(): Promise<string> {
-  const { backendName, registerNative } = await import('@diffmavil/native').catch((error) => {
+async function importNative(): Promise<typeof import('@diffmavil/native')> {
+  return import('@diffmavil/native').catch((error: unknown) => {
     throw new DeviceError(
       `backend: expected @diffmavil/native, got ${(error as Error).message}. Try: npm install @diffmavil/native`,
     );
   });
+}
+
+async function useNative(): Promise<string> {
+  const { backendName, registerNative } = await importNative();
   registerNative();
   return start(backendName);
+}
+
+async function useCuda(): Promise<string> {
+  const { cudaBackendName, registerCuda } = await importNative();
+  registerCuda();
+  return start(cudaBackendName);
+}
+
+/** The GPU where the environment lets it be chosen and it can be used, else null. */
+async function useGpu(): Promise<string | null> {
+  const native = await importNative().catch(() => null);
+  if (native === null || process.env['DIFFMAVIL_NATIVE'] === 'off') return null;
+  const mode = native.cudaMode();
+  if (mode === 'require') return useCuda();
+  if (mode === 'off') return null;
+  const { devices, problem, visible } = native.findCuda();
+  const unusable = (reason: string): null => {
+    warn('DIFFMAVIL_CUDA_FALLBACK', `${reason} Going on without the GPU.`);
+    return null;
+  };
+  if (devices === 0) return visible && problem !== null ? unusable(`${problem}.`) : null;
+  return useCuda().catch((error: Error) => unusable(`${error.message}.`));
 }
 
 async function useAnother(problem: unknown): Promise<string> {
   if (process.env['DIFFMAVIL_NATIVE'] !== 'off') {
     const [reason] = (problem as Error).message.split('\n');
-    process.emitWarning(`${reason} Going on with a slower backend. Try: diffmavil doctor`, {
-      type: 'DiffMavilWarning',
-      code: 'DIFFMAVIL_NATIVE_FALLBACK',
-    });
+    warn(
+      'DIFFMAVIL_NATIVE_FALLBACK',
+      `${reason} Going on with a slower backend. Try: diffmavil doctor`,
+    );
   }
   return useWasm().catch(useCpu);
+}
+
+function warn(code: string, message: string): void {
+  process.emitWarning(message, { type: 'DiffMavilWarning', code });
+}
+
+/** Name, compute capability and memory of the GPU in use, and the library's file. */
+export async function describeCuda(): Promise<string> {
+  const { findCuda, registerCuda } = await importNative();
+  const { name, major, minor, totalBytes } = registerCuda();
+  const memory = `${(totalBytes / 1e9).toFixed(1)} GB`;
+  return `${name}, compute capability ${major}.${minor}, ${memory}, ${findCuda().place}`;
 }
 
 /** Instruction set, threads and file of the native addon in use. */

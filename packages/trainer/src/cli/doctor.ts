@@ -3,7 +3,7 @@
 import { type BackendOutcomes, diagnose, isHealthy } from '../doctor.ts';
 import { inspectMachine } from '../machine.ts';
 import { parseArguments } from './arguments.ts';
-import { backendNames, describeNative, useBackend } from './backend.ts';
+import { backendNames, describeCuda, describeNative, useBackend } from './backend.ts';
 import { type Command, UsageError } from './command.ts';
 
 export const command: Command = {
@@ -34,18 +34,21 @@ Exit code 1 only when something is missing without which nothing useful works.`,
   },
 };
 
+const describe: Readonly<Record<string, () => Promise<string>>> = {
+  'diffmavil-cpu': describeNative,
+  'diffmavil-cuda': describeCuda,
+};
+
 /** Starts each backend in turn; the plain one last, so that it is the one left active. */
 async function tryBackends(): Promise<BackendOutcomes> {
   const outcomes: Record<string, BackendOutcomes[string]> = {};
   for (const name of backendNames.filter((each) => each !== 'auto').toReversed()) {
     try {
       await useBackend(name);
-      const found = name === 'diffmavil-cpu' ? await describeNative() : 'starts';
-      outcomes[name] = { starts: true, found };
+      outcomes[name] = { starts: true, found: (await describe[name]?.()) ?? 'starts' };
     } catch (error) {
-      const [sentence = ''] = (error as Error).message.split(/\.? Try: |\n/);
-      const absent = sentence.includes('which this version does not have');
-      outcomes[name] = { starts: false, found: absent ? 'not built in this version' : sentence };
+      const [found = ''] = (error as Error).message.split(/\.? Try: |\n/);
+      outcomes[name] = { starts: false, found };
     }
   }
   return outcomes;

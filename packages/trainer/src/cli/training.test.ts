@@ -422,7 +422,7 @@ describe('what goes wrong', () => {
   it('does not take another backend in place of one that is not there', async () => {
     expectSentence(
       await diffmavil('retrieve', '--model', run, '--data', clips, '--backend', 'diffmavil-cuda'),
-      /^diffmavil retrieve: backend: expected .*, got diffmavil-cuda/,
+      /^diffmavil retrieve: cuda: expected a GPU, got DIFFMAVIL_CUDA=off/,
     );
   });
 });
