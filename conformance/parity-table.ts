@@ -7,7 +7,7 @@ import type { Row } from './trace-comparison.ts';
 
 const page = new URL('../docs/parity.md', import.meta.url);
 /** Columns of the table, two each: worst result, worst gradient. */
-const backends: readonly string[] = ['cpu', 'wasm', 'diffmavil-cpu'];
+const backends: readonly string[] = ['cpu', 'wasm', 'diffmavil-cpu', 'diffmavil-cuda'];
 /** Another processor adds in another order. */
 const slack = 10;
 const missing = '-';

@@ -27,20 +27,12 @@ import {
   teacherTargets,
   tokenCount,
 } from '@diffmavil/model';
-import { backendName, findAddon, registerNative } from '@diffmavil/native';
+import { delegatedKernels, resetDelegatedKernels } from '@diffmavil/native';
 import { devices, expectNoLeak } from '@diffmavil/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { emulatedDevice, processor } from './targets.ts';
 
-const noAddon = findAddon().addon === null;
-const native = {
-  name: noAddon ? `${backendName} (skipped: the native addon is not built)` : backendName,
-  use: async () => {
-    tf.env().set('IS_TEST', true);
-    registerNative();
-    await tf.setBackend(backendName);
-  },
-};
 const names = Object.keys(presets) as PresetName[];
 const batch = 2;
 
@@ -49,9 +41,20 @@ describe.each(devices)('a training step on $name', (device) => {
   it.each(names)('reaches every weight of a small %s', checkStep);
 });
 
-describe.skipIf(noAddon)(`a training step on ${native.name}`, () => {
-  beforeAll(native.use);
-  it.each(names)('reaches every weight of a small %s', checkStep);
+describe.each([processor, emulatedDevice()])('ours', ({ name, register, missing }) => {
+  const note = missing === null ? '' : ` (skipped: ${missing})`;
+  describe.skipIf(missing !== null)(`a training step on ${name}${note}`, () => {
+    beforeAll(async () => {
+      tf.env().set('IS_TEST', true);
+      register();
+      await tf.setBackend(name);
+    });
+    it.each(names)('reaches every weight of a small %s and delegates no kernel', async (preset) => {
+      resetDelegatedKernels();
+      await checkStep(preset);
+      expect(delegatedKernels()).toEqual({});
+    });
+  });
 });
 
 describe('the check of gradients', () => {

@@ -3,6 +3,7 @@
 import { delegatedKernels } from '@diffmavil/native';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { Target } from '../targets.ts';
 import { bundleSpecs } from './bundle-specs.ts';
 import { runSpecs } from './run-specs.ts';
 import type { SpecResult } from './run-specs.ts';
@@ -11,15 +12,8 @@ import type { SpecResult } from './run-specs.ts';
 const fewestSpecs = 4200;
 const skippedUpstream = 5;
 
-/** A backend to be tested; `missing` is why it cannot be here, or null. */
-export interface SpecTarget {
-  readonly name: string;
-  readonly register: () => void;
-  readonly missing: string | null;
-}
-
 /** Declares the tests. One backend a process: specs and backend are global to it. */
-export function describeSpecs({ name, register, missing }: SpecTarget): void {
+export function describeSpecs({ name, register, missing }: Target): void {
   const skipNote = missing === null ? '' : ` (skipped: ${missing})`;
   describe.skipIf(missing !== null)(`tfjs-core's specs on ${name}${skipNote}`, () => {
     let results: readonly SpecResult[] = [];
