@@ -11,7 +11,7 @@ namespace dm {
 struct LayerNormRows {
   const float* x = nullptr;       ///< [R, C]
   const float* weight = nullptr;  ///< [C]
-  const float* bias = nullptr;    ///< [C]; not read by the gradient
+  const float* bias = nullptr;    ///< [C]; a gradient needs it only to make the rows again
   std::int64_t rows = 0;
   std::int64_t width = 0;
   float epsilon = 0;  ///< only where the statistics are computed

@@ -94,7 +94,7 @@ class BackwardRun {
         d_projected_(plan_.add(sizes_.bytes(sizes_.rows() * sizes_.projected()))),
         d_projected_context_(plan_.add(sizes_.bytes(sizes_.context_rows() * sizes_.kv_width()))),
         normed_(plan_.add(sizes_.bytes(sizes_.size()))),
-        d_normed_(plan_.add(sizes_.size() * bytes_of(MatrixType::kFloat32))),
+        d_normed_(plan_.add(sizes_.bytes(sizes_.size()))),
         sums_(plan_.add(column_sums_scratch(device, sizes_.rows(), sizes_.width) +
                         column_sums_scratch(device, sizes_.rows(), sizes_.projected()) +
                         column_sums_scratch(device, sizes_.context_rows(), sizes_.kv_width()))),
@@ -159,17 +159,17 @@ class BackwardRun {
     column_sums(device_,
                 {.x = d_projected, .type = sizes_.type, .rows = rows, .columns = sizes_.projected()},
                 b_.d_q_bias, plan_.at(sums_));
-    layer_norm_rows_again(device_, b_.norm, b_.mean, b_.rstd, plan_.at(normed_), sizes_.bfloat16());
     const LinearWeight q = weight(b_.q, sizes_.projected());
+    matmul(device_, linear_input_gradient(q, rows, sizes_.type, sizes_.type), d_projected, q.data,
+           plan_.at(d_normed_));
+    layer_norm_gradient(device_, b_.norm,
+                        {.dy = plan_.at(d_normed_), .mean = b_.mean, .rstd = b_.rstd,
+                         .residual = b_.dy, .dx = b_.dx, .y = plan_.at(normed_),
+                         .bfloat16 = sizes_.bfloat16(), .d_weight = b_.d_norm_weight,
+                         .d_bias = b_.d_norm_bias},
+                        plan_.at(d_norm_));
     matmul(device_, linear_weight_gradient(q, rows, sizes_.type), d_projected, plan_.at(normed_),
            b_.d_q);
-    auto* const d_normed = static_cast<float*>(plan_.at(d_normed_));
-    matmul(device_, linear_input_gradient(q, rows, sizes_.type, MatrixType::kFloat32), d_projected,
-           q.data, d_normed);
-    layer_norm_gradient(device_, b_.norm,
-                        {.dy = d_normed, .mean = b_.mean, .rstd = b_.rstd, .residual = b_.dy,
-                         .dx = b_.dx, .d_weight = b_.d_norm_weight, .d_bias = b_.d_norm_bias},
-                        plan_.at(d_norm_));
   }
 
   Device& device_;

@@ -7,7 +7,6 @@
 
 #include "cuda/attention-paths.h"
 #include "cuda/attention-window-backward.cuh"
-#include "cuda/core/add-partials.cuh"
 #include "cuda/core/launch.cuh"
 
 namespace dm::cuda {

@@ -7,7 +7,7 @@
 
 #include "core/attention-arguments.h"
 #include "cuda/attention-paths.h"
-#include "cuda/core/add-partials.cuh"
+#include "cuda/core/launch-add-partials.cuh"
 #include "cuda/core/launch.cuh"
 #include "cuda/families.h"
 
@@ -36,8 +36,7 @@ void add_table(Device& device, const AttentionShape& shape, const float* partial
                          .parts = static_cast<int>(parts),
                          .sums = 1,
                          .width = static_cast<int>(width)};
-  launch<add_partials>(
-      device, {.blocks = blocks_for(width, kAddPartialsThreads), .threads = kAddPartialsThreads}, sums);
+  launch_add_partials(device, sums);
 }
 
 Status attention_forward(Device& device, const AttentionShape& shape, const TokenMatrix& query,

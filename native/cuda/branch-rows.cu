@@ -4,8 +4,7 @@
 #include <algorithm>
 
 #include "cuda/branch-rows.cuh"
-#include "cuda/core/add-partials.cuh"
-#include "cuda/core/launch.cuh"
+#include "cuda/core/launch-add-partials.cuh"
 
 namespace dm::cuda {
 
@@ -58,15 +57,12 @@ void column_sums(Device& device, const ColumnSums& of, float* sums, void* scratc
                        .threads = kSumWarps * kWarp,
                        .shared_bytes = kSumColumnsShared},
                       p);
-  launch<add_partials>(device,
-                       {.blocks = blocks_for(of.columns, kAddPartialsThreads),
-                        .threads = kAddPartialsThreads},
-                       AddPartials{.partials = p.partials,
-                                   .first = sums,
-                                   .second = nullptr,
-                                   .parts = static_cast<int>(blocks),
-                                   .sums = 1,
-                                   .width = static_cast<int>(of.columns)});
+  launch_add_partials(device, {.partials = p.partials,
+                               .first = sums,
+                               .second = nullptr,
+                               .parts = static_cast<int>(blocks),
+                               .sums = 1,
+                               .width = static_cast<int>(of.columns)});
 }
 
 }  // namespace dm::cuda

@@ -6,8 +6,8 @@
 #include <type_traits>
 
 #include "core/arguments.h"
-#include "cuda/core/add-partials.cuh"
-#include "cuda/core/launch.cuh"
+#include "cuda/core/launch-add-partials.cuh"
+#include "cuda/core/launch-elementwise.cuh"
 #include "cuda/families.h"
 #include "cuda/layer-norm.cuh"
 
@@ -16,14 +16,36 @@ namespace dm::cuda {
 namespace {
 
 constexpr int kThreads = kLayerNormWarps * kWarp;
+/// What registers hold of a row without spills: forward, backward in bfloat16 and float32, and where it is not read by fours.
+constexpr int kMostForward = 40;
+template <class T>
+constexpr int kMostBackward = std::is_same_v<T, bf16> ? 40 : 32;
+constexpr int kMostApart = 24;
 
-/// Calls launch_with(constant) with the columns a lane holds of a row: the fewest that are enough, 0 for rows too long to hold.
+/// Calls launch_with(constant, constant) with the columns a lane holds of a row, the fewest that are enough, and whether by fours. False for rows
+/// too long to hold kMost of.
+template <int kMost, class Launch>
+bool with_held(std::int64_t width, bool fours, Launch launch_with) {
+  const auto takes = [&](auto held) {
+    if (width > held * kWarp || (held > kMostApart && !fours)) return false;
+    if constexpr (held <= kMost) {
+      if (fours) launch_with(held, std::true_type());
+    }
+    if constexpr (held <= kMostApart) {
+      if (!fours) launch_with(held, std::false_type());
+    }
+    return held <= kMost;
+  };
+  return takes(std::integral_constant<int, 8>()) || takes(std::integral_constant<int, 16>()) ||
+         takes(std::integral_constant<int, 24>()) || takes(std::integral_constant<int, 32>()) ||
+         takes(std::integral_constant<int, 40>());
+}
+
+/// Calls launch_with(a number of the type).
 template <class Launch>
-void with_held(std::int64_t width, Launch launch_with) {
-  if (width <= 8 * kWarp) return launch_with(std::integral_constant<int, 8>());
-  if (width <= 16 * kWarp) return launch_with(std::integral_constant<int, 16>());
-  if (width <= 24 * kWarp) return launch_with(std::integral_constant<int, 24>());
-  return launch_with(std::integral_constant<int, 0>());
+void with_type(bool bfloat16, Launch launch_with) {
+  if (bfloat16) return launch_with(bf16());
+  launch_with(float());
 }
 
 /// Blocks of the backward pass; at least one, so that the sums of no rows are written.
@@ -46,32 +68,15 @@ void layer_norm_rows(Device& device, const LayerNormRows& norm, void* y, bool bf
                            .width = static_cast<int>(norm.width),
                            .epsilon = norm.epsilon};
   const Grid grid{.blocks = blocks_for(norm.rows, kLayerNormWarps), .threads = kThreads};
-  with_held(norm.width, [&](auto held) {
-    if (bfloat16) return launch<layer_norm_forward<held, true>>(device, grid, p);
-    launch<layer_norm_forward<held, false>>(device, grid, p);
+  const bool fours = norm.width % 4 == 0 && all_aligned({norm.x, norm.weight, norm.bias}, 16) &&
+                     all_aligned({y}, bfloat16 ? 8 : 16);
+  with_type(bfloat16, [&](auto type) {
+    using T = decltype(type);
+    const bool held = with_held<kMostForward>(norm.width, fours, [&](auto count, auto by_fours) {
+      launch<layer_norm_forward<count, by_fours, T>>(device, grid, p);
+    });
+    if (!held) launch<layer_norm_forward_long<T>>(device, grid, p);
   });
-}
-
-void layer_norm_rows_again(Device& device, const LayerNormRows& norm, const float* mean,
-                           const float* rstd, void* y, bool bfloat16) {
-  const bool whole = quads_aligned(norm.x, norm.width, false) &&
-                     quads_aligned(norm.weight, 0, false) && quads_aligned(norm.bias, 0, false) &&
-                     quads_aligned(y, 0, bfloat16);
-  const LayerNormAgain p{.x = norm.x,
-                         .weight = norm.weight,
-                         .bias = norm.bias,
-                         .mean = mean,
-                         .rstd = rstd,
-                         .y = y,
-                         .rows = norm.rows,
-                         .width = norm.width,
-                         .bfloat16 = bfloat16,
-                         .whole = whole};
-  launch<layer_norm_again>(
-      device,
-      {.blocks = blocks_for(norm.rows * blocks_for(norm.width, 4), kLayerNormAgainThreads),
-       .threads = kLayerNormAgainThreads},
-      p);
 }
 
 std::size_t layer_norm_gradient_scratch(const Device& device, std::int64_t rows,
@@ -84,10 +89,12 @@ void layer_norm_gradient(Device& device, const LayerNormRows& norm, const LayerN
   const LayerNormBackward p{.dy = d.dy,
                             .x = norm.x,
                             .weight = norm.weight,
+                            .bias = norm.bias,
                             .mean = d.mean,
                             .rstd = d.rstd,
                             .residual = d.residual,
                             .dx = d.dx,
+                            .y = d.y,
                             .partials = static_cast<float*>(scratch),
                             .rows = norm.rows,
                             .width = static_cast<int>(norm.width)};
@@ -95,18 +102,22 @@ void layer_norm_gradient(Device& device, const LayerNormRows& norm, const LayerN
   const Grid grid{.blocks = blocks,
                   .threads = kThreads,
                   .shared_bytes = layer_norm_backward_shared(norm.width)};
-  with_held(norm.width, [&](auto held) { launch<layer_norm_backward<held>>(device, grid, p); });
-  const AddPartials sums{.partials = p.partials,
-                         .first = d.d_weight,
-                         .second = d.d_bias,
-                         .parts = static_cast<int>(blocks),
-                         .sums = 2,
-                         .width = p.width};
-  launch<add_partials>(device,
-                       {.blocks = blocks_for(norm.width, kAddPartialsThreads),
-                        .blocks_y = 2,
-                        .threads = kAddPartialsThreads},
-                       sums);
+  const bool fours = norm.width % 4 == 0 &&
+                     all_aligned({norm.x, norm.weight, norm.bias, d.residual, d.dx}, 16) &&
+                     all_aligned({d.dy, d.y}, d.bfloat16 ? 8 : 16);
+  with_type(d.bfloat16, [&](auto type) {
+    using T = decltype(type);
+    const bool held = with_held<kMostBackward<T>>(norm.width, fours, [&](auto count, auto by_fours) {
+      launch<layer_norm_backward<count, by_fours, T>>(device, grid, p);
+    });
+    if (!held) launch<layer_norm_backward_long<T>>(device, grid, p);
+  });
+  launch_add_partials(device, {.partials = p.partials,
+                               .first = d.d_weight,
+                               .second = d.d_bias,
+                               .parts = static_cast<int>(blocks),
+                               .sums = 2,
+                               .width = p.width});
 }
 
 namespace {

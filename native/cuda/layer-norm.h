@@ -14,16 +14,14 @@ namespace dm::cuda {
 void layer_norm_rows(Device& device, const LayerNormRows& norm, void* y, bool bfloat16, float* mean,
                      float* rstd);
 
-/// The same y, from the statistics.
-void layer_norm_rows_again(Device& device, const LayerNormRows& norm, const float* mean,
-                           const float* rstd, void* y, bool bfloat16);
-
 struct LayerNormGradient {
-  const float* dy = nullptr;        ///< [R, C]
+  const void* dy = nullptr;         ///< [R, C]
   const float* mean = nullptr;      ///< [R]
   const float* rstd = nullptr;      ///< [R]
   const float* residual = nullptr;  ///< [R, C], added to dx; or null
   float* dx = nullptr;              ///< [R, C]
+  void* y = nullptr;                ///< [R, C]: the normalized rows once more; or null
+  bool bfloat16 = false;            ///< dy and y; else float32
   float* d_weight = nullptr;        ///< [C]; like dx overwritten
   float* d_bias = nullptr;          ///< [C]
 };

@@ -57,7 +57,7 @@ struct Pieces {
         hidden(plan.add(sizes.bytes(sizes.hidden_size()))),
         d_preactivation(plan.add(sizes.bytes(sizes.hidden_size()))),
         normed(plan.add(sizes.bytes(sizes.size()))),
-        d_normed(plan.add(sizes.size() * bytes_of(MatrixType::kFloat32))),
+        d_normed(plan.add(sizes.bytes(sizes.size()))),
         sums(plan.add(column_sums_scratch(device, sizes.rows(), sizes.width) +
                       column_sums_scratch(device, sizes.rows(), sizes.hidden))),
         d_norm(plan.add(static_cast<std::int64_t>(
@@ -98,18 +98,18 @@ void run_backward(Device& device, const MlpBranchGradArguments& b) {
   column_sums(device,
               {.x = d_preactivation, .type = sizes.type, .rows = sizes.rows(), .columns = sizes.hidden},
               b.d_fc1_bias, plan.at(at.sums));
-  layer_norm_rows_again(device, b.norm, b.mean, b.rstd, plan.at(at.normed), sizes.bfloat16());
   const LinearWeight fc1{copies.weight(device, b.fc1, sizes.weight_size()), sizes.hidden,
                          sizes.width, sizes.type};
+  matmul(device, linear_input_gradient(fc1, sizes.rows(), sizes.type, sizes.type), d_preactivation,
+         fc1.data, plan.at(at.d_normed));
+  layer_norm_gradient(device, b.norm,
+                      {.dy = plan.at(at.d_normed), .mean = b.mean, .rstd = b.rstd,
+                       .residual = b.dy, .dx = b.dx, .y = plan.at(at.normed),
+                       .bfloat16 = sizes.bfloat16(), .d_weight = b.d_norm_weight,
+                       .d_bias = b.d_norm_bias},
+                      plan.at(at.d_norm));
   matmul(device, linear_weight_gradient(fc1, sizes.rows(), sizes.type), d_preactivation,
          plan.at(at.normed), b.d_fc1);
-  auto* const d_normed = static_cast<float*>(plan.at(at.d_normed));
-  matmul(device, linear_input_gradient(fc1, sizes.rows(), sizes.type, MatrixType::kFloat32),
-         d_preactivation, fc1.data, d_normed);
-  layer_norm_gradient(device, b.norm,
-                      {.dy = d_normed, .mean = b.mean, .rstd = b.rstd, .residual = b.dy, .dx = b.dx,
-                       .d_weight = b.d_norm_weight, .d_bias = b.d_norm_bias},
-                      plan.at(at.d_norm));
 }
 
 Status backward(Device& device, const OpArguments& arguments) {

@@ -87,6 +87,7 @@ TEST("in bfloat16 it is within 2^-6 of float64, relative to the largest value") 
 TEST("sums of columns over more rows than a block, and more columns than a strip") {
   Linear{313, 8, 132, true, false, false, false}.check(5e-6);
   Linear{313, 8, 133, true, false, true, true}.check(1.0 / 64);
+  Linear{1025, 4, 8, true, false, false, false}.check(5e-6);
 }
 
 TEST("no rows: gradients of 0") {

@@ -28,7 +28,7 @@ plant() { # COMPILER BUILD LINE
   [[ $file == *.cc ]] && sources+=("$work/native/cuda/$file")
   for source in "${sources[@]}"; do
     # What a file of core/ changes is tested through the ops of the test's own stem.
-    [[ $source == "$work/native/cuda/$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -q "\"$header\"" "$source" || continue
+    [[ $source == "$work/native/cuda/$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -qE "\"($header|cuda/core/launch-${file#core/})\"" "$source" || continue
     objects+=("$source.o")
     "$compiler" -std=c++20 -O1 -ffp-contract=off -w -I"$work/native" -I"$work/native/include" -x c++ -c -o "$source.o" "$source" || return
   done
