@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // x + factor * proj(attention(projections(layerNorm(x)))) and its gradient on a device: self, in windows, or across to a context.
+//
+// Passes over memory besides the products. Forward: the norm (x to rows of the products' type) and attention; bias, factor and x are added by the
+// last product. Backward: the factor, the rounding and the column sums of dy in one; attention; the column sums of the projections' gradients; and
+// the norm's gradient, which adds dy and writes the normalized rows that the weight's gradient multiplies.
 #include <cstddef>
 #include <cstdint>
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// x + factor * fc2(gelu(fc1(layerNorm(x)))) and its gradient on a device. GELU and the normalized rows are computed again, GELU
-// with its slope.
+// x + factor * fc2(gelu(fc1(layerNorm(x)))) and its gradient on a device. GELU and the normalized rows are computed again.
+//
+// Passes over memory besides the products. Forward: the norm (x to rows of the products' type); bias and GELU are the first product's, bias,
+// factor and x the second's. Backward: the factor, the rounding and the column sums of dy in one; the column sums of the preactivation's gradient,
+// whose slope and GELU itself are the product's; and the norm's gradient, which adds dy and writes the normalized rows.
 #include <cstddef>
 #include <cstdint>
 

@@ -144,7 +144,7 @@ void compare_in_branch(std::size_t rows, std::size_t width, std::size_t skipped,
   const DeviceCopy there_x(x), there_weight(weight), there_bias(bias), there_around(around), there_dy(typed_dy),
       there_y(y), there_again(again), there_mean(mean), there_rstd(rstd), there_dx(dx), there_d_weight(d_weight),
       there_d_bias(d_bias);
-  const dm::cuda::LayerNormRows norm{.x = there_x.floats() + skipped,
+  const dm::LayerNormRows norm{.x = there_x.floats() + skipped,
                                      .weight = there_weight.floats(),
                                      .bias = there_bias.floats(),
                                      .rows = static_cast<std::int64_t>(rows),
