@@ -216,7 +216,7 @@ export class NativeBackend extends tf.KernelBackend {
       this.disposeData(entry.parts.real.dataId, true);
       this.disposeData(entry.parts.imag.dataId, true);
     }
-    if (entry.buffer !== null) this.binding.table.free(entry.buffer);
+    if (entry.buffer !== null) this.binding.free(entry.buffer);
     this.#data.delete(dataId);
     return true;
   }

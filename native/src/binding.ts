@@ -94,6 +94,11 @@ export class Binding<Table extends OpTable = OpTable> {
     return this.attempt(() => this.table.allocate(bytes));
   }
 
+  /** Gives a buffer's memory back at once; a second time does nothing. */
+  free(buffer: NativeBuffer): void {
+    this.table.free(buffer);
+  }
+
   write(buffer: NativeBuffer, values: ArrayBufferView): void {
     this.attempt(() => this.table.write(buffer, values));
   }

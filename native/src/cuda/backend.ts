@@ -2,7 +2,8 @@
 // The tfjs backend `diffmavil-cuda`: tensors on a GPU. Nothing waits for the GPU but what reads values at once (dataSync, a kernel of the
 // processor); data() does not hold up the thread. A tensor that no kernel uses never leaves the host.
 import * as tf from '@tensorflow/tfjs-core';
-import { type BackendMemory, NativeBackend } from '../backend.ts';
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { type BackendMemory, NativeBackend, bytesPerElement } from '../backend.ts';
 import type { Addon } from '../binding.ts';
 import { Delegate } from '../delegate.ts';
 import { type Device, DeviceBinding } from './device.ts';
@@ -23,10 +24,19 @@ export interface CudaMemory extends BackendMemory {
 
 export class CudaBackend extends NativeBackend {
   readonly device: Device;
+  override readonly binding: DeviceBinding;
 
   constructor(device: Device, addon: Addon) {
-    super(cudaBackendName, new DeviceBinding(device), new Delegate(() => new Processor(addon)));
+    const binding = new DeviceBinding(device);
+    super(cudaBackendName, binding, new Delegate(() => new Processor(addon)));
+    this.binding = binding;
     this.device = device;
+  }
+
+  /** Copies the values of one tensor to the buffer of another of the same shape and dtype, in the order of the stream. */
+  copyTo(from: TensorInfo, to: TensorInfo): void {
+    const bytes = tf.util.sizeFromShape(from.shape) * bytesPerElement(from.dtype);
+    this.binding.run('Copy', [this.buffer(from), this.buffer(to)], [bytes]);
   }
 
   override memory(): CudaMemory {

@@ -12,8 +12,8 @@ export interface DeviceMemory extends NativeMemory {
   readonly staging: number;
 }
 
-/** A graph of ops, recorded once; an External that goes when collected. */
-export type DeviceGraph = { readonly [deviceGraph]: never };
+/** A graph of ops, recorded once: a buffer of no bytes, to be freed as one. */
+export type DeviceGraph = NativeBuffer & { readonly [deviceGraph]: never };
 declare const deviceGraph: unique symbol;
 
 /** An open device. What is written to a buffer travels when an op first uses it; memory on the device is made then too. */
@@ -45,8 +45,46 @@ export interface Device extends OpTable {
   replay(graph: DeviceGraph): void;
 }
 
-/** The binding of a device: when its memory has run out, dropped tensors are collected and the call is tried once more. */
+/** The buffers that a recorded graph works on. */
+export interface Recording {
+  /** Made while it was recorded: memory of the graph's own. */
+  readonly made: Set<NativeBuffer>;
+  /** Made before: they have to be there, in the same place, when the graph is replayed. */
+  readonly outside: Set<NativeBuffer>;
+}
+
+/**
+ * The binding of a device: when its memory has run out, dropped tensors are collected and the call is tried once more. While a graph is
+ * recorded it notes what the graph works on.
+ */
 export class DeviceBinding extends Binding<Device> {
+  recording: Recording | null = null;
+  readonly #freed = new WeakSet<NativeBuffer>();
+
+  /** Whether a buffer's memory was given back. */
+  isFreed(buffer: NativeBuffer): boolean {
+    return this.#freed.has(buffer);
+  }
+
+  override run(op: string, buffers: readonly NativeBuffer[], numbers: readonly number[]): void {
+    if (this.recording !== null) {
+      const { made, outside } = this.recording;
+      for (const buffer of buffers) if (!made.has(buffer)) outside.add(buffer);
+    }
+    super.run(op, buffers, numbers);
+  }
+
+  override allocate(bytes: number): NativeBuffer {
+    const buffer = super.allocate(bytes);
+    this.recording?.made.add(buffer);
+    return buffer;
+  }
+
+  override free(buffer: NativeBuffer): void {
+    this.#freed.add(buffer);
+    super.free(buffer);
+  }
+
   override async fetch(buffer: NativeBuffer, values: ArrayBufferView): Promise<void> {
     try {
       await this.table.fetch(buffer, values);

@@ -37,7 +37,7 @@ describe.skipIf(noDevice)(`fuzz of diffmavil-cuda${skipNote}`, () => {
         await nativeOf(one, cudaBackendName),
         await nativeOf(one, cudaBackendName),
       ];
-      expect(second, one.title).toEqual(first);
+      expect({ title: one.title, results: second }).toEqual({ title: one.title, results: first });
     }
   });
 });

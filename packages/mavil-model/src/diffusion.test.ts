@@ -36,12 +36,15 @@ describe('diffuseMasked', () => {
       const patches = tf.tensor3d([1, 2, 3, 4], [2, 2, 1]);
       const masked = tf.tensor2d([1, 0], [2, 1], 'int32');
       const noise = tf.tensor3d([0.5, -0.5], [2, 1, 1]);
+      const timesteps = tf.tensor1d([1, 100], 'int32');
       const mixed = diffuseMasked(schedule, patches, masked, [1, 100], { values: noise });
+      const looked = diffuseMasked(schedule, patches, masked, timesteps, { values: noise });
       const mix = (x: number, eps: number, abar: number): number =>
         Math.sqrt(abar) * x + Math.sqrt(1 - abar) * eps;
       expect(mixed.shape).toEqual([2, 1, 1]);
       expectClose(mixed, [mix(2, 0.5, 0.9993690427), mix(3, -0.5, 0.6601961155)], { maxAbs: 1e-6 });
-      disposeTree([patches, masked, noise, mixed]);
+      expect(looked.dataSync()).toEqual(mixed.dataSync());
+      disposeTree([patches, masked, noise, timesteps, mixed, looked]);
     });
   });
 

@@ -28,27 +28,50 @@ export function alphaBarTable({ timesteps, betaStart, betaEnd, exponent }: Diffu
 /**
  * x_t = sqrt(alphaBar_t) x_0 + sqrt(1 - alphaBar_t) eps [DDPM eq. 4] of the patches at `masked`.
  * patches [batch, tokens, patchValues], masked int32 [batch, masked], timesteps [batch] in 1..T
- * -> [batch, masked, patchValues]. Throws ConfigError for a timestep outside 1..T.
+ * -> [batch, masked, patchValues]. Throws ConfigError for a timestep outside 1..T, unless they are a tensor, which is not read.
  */
 export function diffuseMasked(
   schedule: Diffused,
   patches: tf.Tensor,
   masked: tf.Tensor,
-  timesteps: ArrayLike<number>,
+  timesteps: ArrayLike<number> | tf.Tensor,
   noise: NoiseInput,
 ): tf.Tensor3D {
+  return tf.tidy(() => {
+    const { signal, noiseScale } =
+      timesteps instanceof tf.Tensor
+        ? lookedUp(schedule, timesteps)
+        : coefficientsAt(schedule, Array.from(timesteps));
+    return diffuse(patches, masked, signal, noiseScale, noise);
+  });
+}
+
+/** sqrt(alphaBar_t) and sqrt(1 - alphaBar_t), one each a clip. */
+interface Coefficients {
+  readonly signal: tf.Tensor;
+  readonly noiseScale: tf.Tensor;
+}
+
+function coefficientsAt(schedule: Diffused, timesteps: readonly number[]): Coefficients {
   const table = alphaBarTable(schedule);
-  const coefficients = Array.from(timesteps, (t) => {
+  const coefficients = timesteps.map((t) => {
     if (!Number.isInteger(t) || t < 1 || t > table.length) {
       throw new ConfigError(`diffuse: expected timesteps 1..${table.length}, got ${t}`);
     }
     return forwardCoefficients(alphaBarAt(table, t));
   });
-  return tf.tidy(() => {
-    const signal = tf.tensor1d(coefficients.map((c) => c.signal));
-    const noiseScale = tf.tensor1d(coefficients.map((c) => c.noise));
-    return diffuse(patches, masked, signal, noiseScale, noise);
-  });
+  return {
+    signal: tf.tensor1d(coefficients.map((c) => c.signal)),
+    noiseScale: tf.tensor1d(coefficients.map((c) => c.noise)),
+  };
+}
+
+/** Of timesteps that only the backend knows. */
+function lookedUp(schedule: Diffused, timesteps: tf.Tensor): Coefficients {
+  const all = Array.from({ length: schedule.timesteps }, (_, i) => i + 1);
+  const { signal, noiseScale } = coefficientsAt(schedule, all);
+  const places = tf.sub(timesteps, tf.scalar(1, 'int32'));
+  return { signal: tf.gather(signal, places), noiseScale: tf.gather(noiseScale, places) };
 }
 
 /**

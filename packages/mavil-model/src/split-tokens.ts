@@ -19,7 +19,10 @@ export interface ModalityInput {
   readonly order: tf.Tensor;
   /** int32 [batch, K or more], distinct tokens: the first K are an independent second view. Needed for that only. */
   readonly secondOrder?: tf.Tensor;
-  /** Diffusion timestep of each clip, 1..T; not needed with mask tokens. */
+  /**
+   * Diffusion timestep of each clip, 1..T; not needed with mask tokens. Numbers are checked; an int32 tensor [batch] is not read, so that a
+   * device is not waited for.
+   */
   readonly timesteps?: ArrayLike<number> | tf.Tensor;
   /** Noise, aligned with order[K..); not needed with mask tokens. */
   readonly noise?: NoiseInput;
@@ -36,7 +39,7 @@ export interface SplitTokens {
   readonly second: tf.Tensor | null;
   /** [batch, tokens - K]: what the decoder predicts, a disjoint second view's tokens among them. */
   readonly masked: tf.Tensor;
-  readonly timesteps: ArrayLike<number> | null;
+  readonly timesteps: ArrayLike<number> | tf.Tensor | null;
   readonly noise: NoiseInput | null;
 }
 
@@ -120,11 +123,13 @@ function noising(
       `${where}: expected ${lacking}, as masked patches are diffused, got none`,
     );
   }
-  const values = timesteps instanceof tf.Tensor ? timesteps.dataSync() : timesteps;
-  if (values.length !== batch) {
-    throw new ShapeError(`${where}.timesteps: expected [batch = ${batch}], got [${values.length}]`);
+  const shape = timesteps instanceof tf.Tensor ? timesteps.shape : [timesteps.length];
+  if (shape.length !== 1 || shape[0] !== batch) {
+    throw new ShapeError(
+      `${where}.timesteps: expected [batch = ${batch}], got [${shape.join(', ')}]`,
+    );
   }
-  return { timesteps: values, noise };
+  return { timesteps, noise };
 }
 
 /** x_t of the masked target patches, [batch, masked, targetPatchValues]; null with mask tokens. */
