@@ -47,11 +47,14 @@ dm_cuda_status device_count(std::int32_t* count) {
 dm_cuda_status create(std::int32_t index, dm_cuda_context** context) {
   *context = nullptr;
   try {
+    std::int32_t count = 0;
+    const dm_cuda_status counted = device_count(&count);
+    if (counted != DM_CUDA_OK) return counted;
     auto made = std::make_unique<dm_cuda_context>();
     const Status status = open_device(index, made->device);
     if (!status.ok()) {
       last_message() = status.message();
-      return status.code() == StatusCode::kUnsupported ? DM_CUDA_NO_DEVICE : code_of(status.code());
+      return code_of(status.code());
     }
     *context = made.release();
     return DM_CUDA_OK;

@@ -53,8 +53,11 @@ Status DeviceOpTable::run(Device& device, std::size_t id, const OpArguments& arg
   }
   device.clear();
   try {
-    const OpRange range(device, names_[id].c_str(), arguments);
-    const Status status = ops_[id](device, arguments);
+    Status status;
+    {
+      const OpRange range(device, names_[id].c_str(), arguments);
+      status = ops_[id](device, arguments);
+    }
     if (!status.ok()) return status;
     if (device.status().ok()) return {};
     return {device.status().code(), names_[id] + ": " + device.status().message()};

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,13 +61,15 @@ class Device {
   /// Whether an earlier fault has spoilt the device for this process.
   virtual bool lost() const { return false; }
 
-  /// The stream as the driver knows it; null under the emulator.
+  /// The stream as the driver, or the emulator, knows it.
   virtual void* stream() const = 0;
   virtual DeviceFacts facts() = 0;
   virtual int multiprocessors() const = 0;
   /// Memory for the op that is running, 256-byte aligned, its content undefined; the next call of the same op may get the same. Null, with
   /// `status` set, when there is none.
   virtual void* scratch(std::size_t bytes) = 0;
+  /// Like allocate, for memory that is kept to compute with; goes back through `release`.
+  virtual void* workspace(std::size_t bytes) { return allocate(bytes); }
   /// Starts a product on the driver's library. False, and nothing done, where there is none or it does not take this one.
   virtual bool multiply(const LibraryProduct&) { return false; }
   /// The copies in bfloat16 of weights that are on this device.
@@ -76,8 +77,12 @@ class Device {
   /// Seed of the emulator's schedules; not used by a GPU.
   virtual std::uint64_t order() const { return 0; }
 
-  /// Runs or records a kernel of the emulator; not used by a GPU.
-  virtual void enqueue(std::function<void()> kernel) { kernel(); }
+  /// A kernel was put on the stream, or was not: `error` is what the driver said then, otherwise null.
+  virtual void launched(const char* error) {
+    if (error != nullptr) {
+      fail({StatusCode::kInternal, std::string("launch: expected a kernel to start, got ") + error});
+    }
+  }
 
   /// Around every op, by its name; `name` outlives the device.
   virtual void op_begins(const char*) {}
@@ -163,11 +168,8 @@ class DeviceOpTable {
 /// All ops of this build.
 const DeviceOpTable& device_op_table();
 
-/// The devices behind the C table: those of the driver, or the emulated one. Each library has one definition of these.
+/// The devices behind the C table: those of the driver, or the emulated one (device/open-device.cc).
 Status count_devices(int& count);
 Status open_device(int index, std::unique_ptr<DeviceContext>& device);
-
-/// The emulator as a device of four multiprocessors. Memory is the host's.
-std::unique_ptr<DeviceContext> make_emulated_device(std::uint64_t order);
 
 }  // namespace dm::cuda

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starts a kernel on the stream of a device, or on the emulator. Launchers (<stem>.cu) are compiled by nvcc and by a plain C++ compiler.
+// Starts a kernel on the stream of a device, or on one of the emulator. Launchers (<stem>.cu) are compiled by nvcc and by a plain C++ compiler.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,8 @@
 
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
+#else
+#include "cuda/emulator/cuda-runtime.h"
 #endif
 
 #include "cuda/core/device.h"
@@ -55,18 +57,17 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
   kKernel<<<blocks, static_cast<unsigned>(grid.threads), grid.shared_bytes,
             static_cast<cudaStream_t>(device.stream())>>>(arguments...);
   const cudaError_t started = cudaPeekAtLastError();
-  if (started != cudaSuccess) {
-    device.fail({StatusCode::kInternal,
-                 std::string("launch: expected a kernel to start, got ") + cudaGetErrorString(started)});
-  }
 #else
   const emulator::Launch size{.blocks = static_cast<int>(grid.blocks),
                               .blocks_y = static_cast<int>(grid.blocks_y),
                               .threads = grid.threads,
                               .shared_bytes = grid.shared_bytes,
                               .order = device.order()};
-  device.enqueue([size, arguments...] { emulate(size, kKernel, arguments...); });
+  const cudaError_t started = emulator::enqueue(device.stream(), [size, arguments...] {
+    emulate(size, kKernel, arguments...);
+  });
 #endif
+  device.launched(started == cudaSuccess ? nullptr : cudaGetErrorString(started));
 }
 
 /// Blocks of `size` that cover `count`.

@@ -52,8 +52,8 @@ CublasLt::CublasLt(const lt::Api& api, lt::Handle handle, Device& device, Stream
       device_(device),
       clock_(clock),
       tune_(tune),
-      workspace_(device.allocate(kWorkspaceBytes)),
-      bias_(device.allocate(kLongestBias * 2)) {}
+      workspace_(device.workspace(kWorkspaceBytes)),
+      bias_(device.workspace(kLongestBias * 2)) {}
 
 CublasLt::~CublasLt() {
   for (auto& [key, plan] : plans_) {

@@ -75,7 +75,7 @@ typedef struct dm_cuda_api {
   /* Wait for the stream; refused while capturing, which goes on. */
   dm_cuda_status (*download)(dm_cuda_context* context, void* to, dm_cuda_buffer from, uint64_t bytes);
   dm_cuda_status (*synchronize)(dm_cuda_context* context);
-  /* The cudaStream_t that everything runs on; null without a GPU. */
+  /* The cudaStream_t that everything runs on; nothing for others on the emulator. */
   void* (*stream)(dm_cuda_context* context);
 
   /* Ops have the names, buffers and numbers of the CPU ops (native/cpu). -1 for a name there is none of. */

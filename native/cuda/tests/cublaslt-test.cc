@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "attention-branch-case.h"
@@ -52,13 +53,26 @@ TEST("a library that is not there, or that is none, is no fault") {
 
 #ifdef DM_FAKE_CUBLASLT
 
+#include "cuda/emulator/cuda-runtime.h"
+
 namespace {
+
+template <class Function>
+Function of_fake(const char* name) {
+  void* const library = dlopen(DM_FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL);
+  return reinterpret_cast<Function>(dlsym(library, name));
+}
 
 /// A device whose products go to the fake library; everything else to the emulator.
 class WithLibrary : public Device {
  public:
   explicit WithLibrary(Device& on)
-      : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, on, clock, true)) {}
+      : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, on, clock, true)) {
+    of_fake<void (*)(void (*)(void*, std::function<void()>))>("fake_use_streams")(
+        [](void* stream, std::function<void()> work) {
+          static_cast<void>(dm::cuda::emulator::enqueue(stream, std::move(work)));
+        });
+  }
   ~WithLibrary() override { shadows().clear(); }
 
   void* allocate(std::size_t bytes) override { return on_.allocate(bytes); }
@@ -79,9 +93,11 @@ class WithLibrary : public Device {
   int multiprocessors() const override { return on_.multiprocessors(); }
   void* scratch(std::size_t bytes) override { return on_.scratch(bytes); }
   std::uint64_t order() const override { return on_.order(); }
+  void launched(const char* error) override { on_.launched(error); }
   bool multiply(const LibraryProduct& product) override {
     const bool taken = library_ != nullptr && library_->multiply(product);
     ++(taken ? products : refused);
+    if (taken) on_.launched(nullptr);
     return taken;
   }
 
@@ -94,11 +110,6 @@ class WithLibrary : public Device {
   std::unique_ptr<CublasLt> library_;
 };
 
-template <class Function>
-Function of_fake(const char* name) {
-  void* const library = dlopen(DM_FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL);
-  return reinterpret_cast<Function>(dlsym(library, name));
-}
 int last_algorithm() { return of_fake<int (*)()>("fake_last_algorithm")(); }
 void break_library(bool now) { of_fake<void (*)(bool)>("fake_break")(now); }
 

@@ -3,6 +3,8 @@
 // would refuse: a test of the descriptors without a GPU. Matrices are down the columns; two algorithms are offered, the second in need of
 // memory.
 #include <cstring>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "cuda/core/bf16.cuh"
@@ -34,6 +36,7 @@ struct Preference {
 
 int last_algorithm = -1;
 bool broken = false;
+void (*enqueue)(void* stream, std::function<void()> work) = nullptr;
 
 template <typename T>
 int put(T& to, const void* value, std::size_t bytes) {
@@ -69,6 +72,30 @@ bool fits(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
   return shapes && steps && types && bias && a.batch == d.batch && b.batch == d.batch;
 }
 
+/// d = scale a b + keep c (+ bias), down the columns.
+void multiply(const Desc& op, const Layout& la, const Layout& lb, const Layout& ld, const void* a, const void* b,
+              const void* c, void* d, double scale, double keep) {
+  const bool bias = (op.epilogue & lt::kEpilogueBias) != 0;
+  const std::int64_t k = op.trans_a != 0 ? la.rows : la.columns;
+  for (std::int64_t s = 0; s < ld.batch; ++s) {
+    for (std::int64_t j = 0; j < ld.columns; ++j) {
+      for (std::int64_t i = 0; i < ld.rows; ++i) {
+        double sum = 0;
+        for (std::int64_t l = 0; l < k; ++l) {
+          const std::int64_t from_a = op.trans_a != 0 ? i * la.step + l : l * la.step + i;
+          const std::int64_t from_b = op.trans_b != 0 ? l * lb.step + j : j * lb.step + l;
+          sum += at(a, la.type, s * la.batch_step + from_a) * at(b, lb.type, s * lb.batch_step + from_b);
+        }
+        const std::int64_t to = s * ld.batch_step + j * ld.step + i;
+        double value = scale * sum;
+        if (keep != 0) value += keep * at(c, ld.type, to);
+        if (bias) value += at(op.bias, op.bias_type, i);
+        store(d, ld.type, to, value);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -77,6 +104,8 @@ extern "C" {
 
 FAKE int fake_last_algorithm() { return last_algorithm; }
 FAKE void fake_break(bool now) { broken = now; }
+/// How a product is put on a stream.
+FAKE void fake_use_streams(void (*put)(void* stream, std::function<void()> work)) { enqueue = put; }
 
 FAKE int cublasLtCreate(void** handle) {
   *handle = new int(1);
@@ -170,11 +199,11 @@ FAKE int cublasLtMatmulAlgoGetHeuristic(void*, void* desc, void* a, void* b, voi
 
 FAKE int cublasLtMatmul(void*, void* desc, const void* alpha, const void* a, void* a_layout, const void* b,
                         void* b_layout, const void* beta, const void* c, void*, void* d, void* d_layout,
-                        const lt::Algo* algo, void* workspace, std::size_t workspace_bytes, void*) {
-  const auto& op = *static_cast<Desc*>(desc);
-  const auto& la = *static_cast<Layout*>(a_layout);
-  const auto& lb = *static_cast<Layout*>(b_layout);
-  const auto& ld = *static_cast<Layout*>(d_layout);
+                        const lt::Algo* algo, void* workspace, std::size_t workspace_bytes, void* stream) {
+  const Desc op = *static_cast<Desc*>(desc);
+  const Layout la = *static_cast<Layout*>(a_layout);
+  const Layout lb = *static_cast<Layout*>(b_layout);
+  const Layout ld = *static_cast<Layout*>(d_layout);
   const bool bias = (op.epilogue & lt::kEpilogueBias) != 0;
   if (broken || !fits(op, la, lb, ld) || (bias && op.bias == nullptr)) return kInvalidValue;
   if (algo->data[0] == 1 && (workspace == nullptr || workspace_bytes < kSecondWorkspace)) return kInvalidValue;
@@ -185,24 +214,7 @@ FAKE int cublasLtMatmul(void*, void* desc, const void* alpha, const void* a, voi
   last_algorithm = static_cast<int>(algo->data[0]);
   const auto scale = static_cast<double>(*static_cast<const float*>(alpha));
   const auto keep = static_cast<double>(*static_cast<const float*>(beta));
-  const std::int64_t k = op.trans_a != 0 ? la.rows : la.columns;
-  for (std::int64_t s = 0; s < ld.batch; ++s) {
-    for (std::int64_t j = 0; j < ld.columns; ++j) {
-      for (std::int64_t i = 0; i < ld.rows; ++i) {
-        double sum = 0;
-        for (std::int64_t l = 0; l < k; ++l) {
-          const std::int64_t from_a = op.trans_a != 0 ? i * la.step + l : l * la.step + i;
-          const std::int64_t from_b = op.trans_b != 0 ? l * lb.step + j : j * lb.step + l;
-          sum += at(a, la.type, s * la.batch_step + from_a) * at(b, lb.type, s * lb.batch_step + from_b);
-        }
-        const std::int64_t to = s * ld.batch_step + j * ld.step + i;
-        double value = scale * sum;
-        if (keep != 0) value += keep * at(c, ld.type, to);
-        if (bias) value += at(op.bias, op.bias_type, i);
-        store(d, ld.type, to, value);
-      }
-    }
-  }
+  enqueue(stream, [=] { multiply(op, la, lb, ld, a, b, c, d, scale, keep); });
   return lt::kSuccess;
 }
 

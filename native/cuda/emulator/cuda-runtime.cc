@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/emulator/cuda-runtime.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "cuda/emulator/streams.h"
+
+namespace dm::cuda {
+
+namespace {
+
+using emulator::Event;
+using emulator::Executable;
+using emulator::machine;
+using emulator::Moment;
+using emulator::Recording;
+using emulator::Scheduler;
+using emulator::Stream;
+using emulator::Work;
+
+constexpr int kPoison = 0xCB;
+constexpr std::size_t kDeviceAlignment = 256;
+constexpr std::size_t kPage = 4096;
+
+/// Everything that is there. Never destroyed: threads may outlive static destructors.
+struct Runtime {
+  std::recursive_mutex mutex;
+  Scheduler scheduler;
+  std::map<const char*, std::size_t> device, pinned;  ///< bytes of what was allocated, by its start
+  std::size_t used = 0;
+};
+
+Runtime& runtime() {
+  static Runtime& made = *new Runtime;
+  return made;
+}
+
+thread_local cudaError_t last_error = cudaSuccess;
+
+/// Holds the lock for one function of the runtime, and keeps its error as the driver does: a fault that stays hides every other answer.
+template <class Body>
+cudaError_t call(const Body& body) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  cudaError_t error = runtime().scheduler.faulted() ? cudaErrorIllegalAddress : body();
+  if (runtime().scheduler.faulted()) error = cudaErrorIllegalAddress;
+  if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
+  return error;
+}
+
+std::uint64_t order() { return machine().order; }
+
+bool is_pinned(const void* data) {
+  const auto* const byte = static_cast<const char*>(data);
+  const auto next = runtime().pinned.upper_bound(byte);
+  if (next == runtime().pinned.begin()) return false;
+  const auto& [start, bytes] = *std::prev(next);
+  return byte < start + bytes;
+}
+
+/// To the queue, or to the graph that is being recorded.
+void put(Stream* stream, Work work) {
+  if (stream->capture != nullptr) {
+    stream->capture->work.push_back(std::move(work));
+  } else {
+    stream->queue.push_back({std::move(work), {}, {}});
+  }
+}
+
+/// What a stream that is recording refuses; the recording is lost then.
+cudaError_t refuse(Stream* stream, cudaError_t error) {
+  stream->capture_broken = true;
+  return error;
+}
+
+void* allocate_filled(std::size_t alignment, std::size_t bytes) {
+  void* const data = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
+  if (data != nullptr) std::memset(data, kPoison, bytes);
+  return data;
+}
+
+std::size_t from_environment(const char* name, std::size_t otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+}  // namespace
+
+namespace emulator {
+
+Machine& machine() {
+  static Machine& made = *[] {
+    auto* machine = new Machine;
+    machine->order = from_environment("DIFFMAVIL_EMULATOR_ORDER", 0);
+    machine->memory = from_environment("DIFFMAVIL_EMULATOR_MEMORY", machine->memory);
+    return machine;
+  }();
+  return made;
+}
+
+cudaError_t enqueue(void* stream, std::function<void()> kernel) {
+  return call([&] {
+    put(static_cast<Stream*>(stream), std::move(kernel));
+    return cudaSuccess;
+  });
+}
+
+void fault_at(int count) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  runtime().scheduler.fault_at(count);
+}
+
+void repair() {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  runtime().scheduler.repair();
+  last_error = cudaSuccess;
+}
+
+}  // namespace emulator
+
+// ---- the machine -------------------------------------------------------------------------------------------------------------------
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureIsolation:
+      return "dependency created on uncaptured work in another stream";
+    default:
+      return "invalid argument";
+  }
+}
+
+cudaError_t cudaGetLastError() {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  const cudaError_t error = std::exchange(last_error, cudaSuccess);
+  return runtime().scheduler.faulted() ? cudaErrorIllegalAddress : error;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  if (machine().driver < machine().runtime) return cudaErrorInsufficientDriver;
+  if (machine().devices == 0) return cudaErrorNoDevice;
+  *count = machine().devices;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = machine().driver;
+  return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = machine().runtime;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) {
+  return call([=] { return device < machine().devices ? cudaSuccess : cudaErrorInvalidDevice; });
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (device >= machine().devices) return cudaErrorInvalidDevice;
+  constexpr int kMultiprocessors = 4;
+  *value = attribute == cudaDevAttrMultiProcessorCount      ? kMultiprocessors
+           : attribute == cudaDevAttrComputeCapabilityMajor ? machine().major
+                                                            : machine().minor;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  std::memset(properties, 0, sizeof *properties);
+  std::strcpy(properties->name, "emulator");
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  return call([=] {
+    *total = machine().memory;
+    *free = machine().memory - runtime().used;
+    return cudaSuccess;
+  });
+}
+
+// ---- memory ------------------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaMalloc(void** data, std::size_t bytes) {
+  *data = nullptr;
+  return call([=] {
+    if (runtime().used + bytes > machine().memory) return cudaErrorMemoryAllocation;
+    *data = allocate_filled(kDeviceAlignment, bytes);
+    if (*data == nullptr) return cudaErrorMemoryAllocation;
+    runtime().device[static_cast<char*>(*data)] = bytes;
+    runtime().used += bytes;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaFree(void* data) {
+  return call([=] {
+    const auto found = runtime().device.find(static_cast<char*>(data));
+    if (found == runtime().device.end()) return cudaErrorInvalidValue;
+    runtime().scheduler.drain_all(order());
+    std::memset(data, kPoison, found->second);
+    runtime().used -= found->second;
+    runtime().device.erase(found);
+    std::free(data);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaHostAlloc(void** data, std::size_t bytes, unsigned) {
+  *data = nullptr;
+  return call([=] {
+    *data = allocate_filled(kPage, bytes);
+    if (*data == nullptr) return cudaErrorMemoryAllocation;
+    runtime().pinned[static_cast<char*>(*data)] = bytes;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaFreeHost(void* data) {
+  return call([=] {
+    const auto found = runtime().pinned.find(static_cast<char*>(data));
+    if (found == runtime().pinned.end()) return cudaErrorInvalidValue;
+    std::memset(data, kPoison, found->second);
+    runtime().pinned.erase(found);
+    std::free(data);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  return call([=] {
+    if (bytes == 0) return cudaSuccess;
+    if (is_pinned(kind == cudaMemcpyHostToDevice ? from : to)) {
+      put(stream, [=] { std::memcpy(to, from, bytes); });
+      return cudaSuccess;
+    }
+    // Host memory that is not pinned is done with when the call returns; a graph would read it at some later time.
+    if (stream->capture != nullptr) return refuse(stream, cudaErrorStreamCaptureUnsupported);
+    if (kind == cudaMemcpyHostToDevice) {
+      const auto* const start = static_cast<const char*>(from);
+      const auto copy = std::make_shared<std::vector<char>>(start, start + bytes);
+      put(stream, [=] { std::memcpy(to, copy->data(), bytes); });
+      return cudaSuccess;
+    }
+    runtime().scheduler.drain(stream, order());
+    if (!runtime().scheduler.faulted()) std::memcpy(to, from, bytes);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemsetAsync(void* data, int byte, std::size_t bytes, cudaStream_t stream) {
+  return call([=] {
+    put(stream, [=] { std::memset(data, byte, bytes); });
+    return cudaSuccess;
+  });
+}
+
+// ---- streams and events ------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = nullptr;
+  return call([=] {
+    *stream = new Stream;
+    runtime().scheduler.add(*stream);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  runtime().scheduler.drain(stream, order());
+  runtime().scheduler.remove(stream);
+  delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return call([=] {
+    if (stream->capture != nullptr) return refuse(stream, cudaErrorStreamCaptureUnsupported);
+    runtime().scheduler.drain(stream, order());
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return call([=] {
+    if (stream->capture != nullptr) return refuse(stream, cudaErrorStreamCaptureIsolation);
+    if (event->last != nullptr) stream->queue.push_back({{}, {}, event->last});
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return call([=] {
+    *event = new Event;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return call([=] {
+    if (stream->capture != nullptr) return refuse(stream, cudaErrorStreamCaptureUnsupported);
+    event->last = std::make_shared<Moment>();
+    event->last->stream = stream;
+    stream->queue.push_back({{}, event->last, {}});
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return call([=] {
+    runtime().scheduler.let_time_pass(order());
+    return event->last == nullptr || event->last->reached ? cudaSuccess : cudaErrorNotReady;
+  });
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return call([=] {
+    if (event->last != nullptr) runtime().scheduler.run_until(*event->last, order());
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  return call([=] {
+    if (begin->last == nullptr || end->last == nullptr) return cudaErrorInvalidValue;
+    if (!begin->last->reached || !end->last->reached) return cudaErrorNotReady;
+    *milliseconds = std::chrono::duration<float, std::milli>(end->last->time - begin->last->time).count();
+    return cudaSuccess;
+  });
+}
+
+// ---- graphs ------------------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  return call([=] {
+    if (stream->capture != nullptr) return cudaErrorInvalidValue;
+    stream->capture = std::make_unique<Recording>();
+    stream->capture_broken = false;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  return call([=] {
+    const bool broken = stream->capture == nullptr || stream->capture_broken;
+    std::unique_ptr<Recording> made = std::move(stream->capture);
+    if (broken) return cudaErrorStreamCaptureInvalidated;
+    *graph = made.release();
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                          unsigned long long) {
+  return call([=] {
+    *exec = new Executable{graph->work};
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  return call([=] {
+    for (const Work& work : exec->work) put(stream, work);
+    return cudaSuccess;
+  });
+}
+
+}  // namespace dm::cuda
