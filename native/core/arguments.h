@@ -54,7 +54,7 @@ class Arguments {
   /// As `buffer`, of the buffer after the one that `next` or `next_if` read before; the first at first.
   template <typename T>
   T* next(std::int64_t elements) {
-    return buffer<T>(next_++, elements);
+    return static_cast<T*>(next_bytes(elements, sizeof(T)));
   }
   /// As `next`; passes over a buffer that is not `present`.
   template <typename T>
@@ -67,6 +67,9 @@ class Arguments {
   static std::size_t size_of(DType dtype) { return dtype == DType::kBool ? 1 : 4; }
   /// As `buffer`, for a dtype that is known at run time.
   void* bytes(std::size_t index, std::int64_t elements, std::size_t element_bytes);
+  void* next_bytes(std::int64_t elements, std::size_t element_bytes) {
+    return bytes(next_++, elements, element_bytes);
+  }
 
  private:
   const char* op_;

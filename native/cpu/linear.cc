@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// x · weightᵀ + bias, optionally through GELU: packages/core/src/ops/linear.ts.
-//
-// R rows, K inWidth, C outWidth. The preactivation that GELU saves is bfloat16 when products are.
+// x · weightᵀ + bias, optionally through GELU, and its gradient.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
-#include "core/arguments.h"
+#include "core/linear-arguments.h"
 #include "core/thread-pool.h"
 #include "cpu/families.h"
 #include "cpu/matmul.h"
@@ -19,41 +17,25 @@ namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements a chunk
 
-bool flag(const OpArguments& arguments, std::size_t index) {
-  return arguments.number_count > index && arguments.numbers[index] != 0;
-}
-
-const void* read(Arguments& in, std::size_t index, std::int64_t elements, MatrixType type) {
-  return in.bytes(index, elements, static_cast<std::size_t>(bytes_of(type)));
-}
-
-// buffers: x [R, K], weight [C, K], bias [C] if biased, y [R, C], preactivation [R, C] if gelu.
-// numbers: [R, K, C, biased, gelu, bfloat16].
 Status forward(const OpArguments& arguments) {
-  const bool biased = flag(arguments, 3);
-  const bool gelu = flag(arguments, 4);
-  const std::size_t out = biased ? 3 : 2;
-  Arguments in("DmLinear", arguments, out + (gelu ? 2 : 1), 6);
+  const LinearArguments f(arguments);
+  if (!f.in.ok()) return f.in.status();
+  const LinearSizes& sizes = f.sizes;
   MatmulDescription d;
-  d.m = in.count(0);
-  d.k = in.count(1);
-  d.n = in.count(2);
-  d.product = in.flag(5) ? MatrixType::kBFloat16 : MatrixType::kFloat32;
-  const std::int64_t elements = in.elements({d.m, d.n});
-  const float* x = in.buffer<const float>(0, in.elements({d.m, d.k}));
-  const float* weight = in.buffer<const float>(1, in.elements({d.n, d.k}));
-  if (biased) d.epilogue.bias = in.buffer<const float>(2, d.n);
-  float* y = in.buffer<float>(out, elements);
-  if (gelu) {
+  d.m = sizes.rows;
+  d.k = sizes.in_width;
+  d.n = sizes.out_width;
+  d.product = sizes.type;
+  d.epilogue.bias = f.bias;
+  if (f.gelu) {
     d.epilogue.activation = MatmulActivation::kGelu;
-    d.epilogue.preactivation = in.bytes(out + 1, elements, static_cast<std::size_t>(bytes_of(d.product)));
-    d.epilogue.preactivation_type = d.product;
+    d.epilogue.preactivation = f.preactivation;
+    d.epilogue.preactivation_type = sizes.type;
   }
-  if (!in.ok()) return in.status();
   d.a = row_major(d.k);
   d.b = transposed(d.k);
   d.c = row_major(d.n);
-  return matmul(d, x, weight, y);
+  return matmul(d, f.x, f.weight, f.y);
 }
 
 /// The gradient before the activation, as `type`: dy times the slope of gelu.
@@ -78,55 +60,36 @@ void through_gelu(const float* dy, const void* preactivation, std::int64_t count
   });
 }
 
-// buffers: dy [R, C], x [R, K], weight [C, K], preactivation [R, C] if gelu, dWeight [C, K], dBias
-// [C] if biased, dx [R, K] if inputGradient. numbers: [R, K, C, biased, gelu, bfloat16,
-// inputGradient].
 Status backward(const OpArguments& arguments) {
-  const bool biased = flag(arguments, 3);
-  const bool gelu = flag(arguments, 4);
-  const bool input_gradient = flag(arguments, 6);
-  const std::size_t out = gelu ? 4 : 3;
-  const std::size_t last = out + (biased ? 2 : 1);
-  Arguments in("DmLinearGrad", arguments, last + (input_gradient ? 1 : 0), 7);
-  const std::int64_t rows = in.count(0);
-  const std::int64_t in_width = in.count(1);
-  const std::int64_t out_width = in.count(2);
-  const std::int64_t elements = in.elements({rows, out_width});
-  const MatrixType type = in.flag(5) ? MatrixType::kBFloat16 : MatrixType::kFloat32;
-  const float* dy = in.buffer<const float>(0, elements);
-  const float* x = in.buffer<const float>(1, in.elements({rows, in_width}));
-  const float* weight = in.buffer<const float>(2, in.elements({out_width, in_width}));
-  const void* preactivation = gelu ? read(in, 3, elements, type) : nullptr;
-  float* d_weight = in.buffer<float>(out, in.elements({out_width, in_width}));
-  float* d_bias = biased ? in.buffer<float>(out + 1, out_width) : nullptr;
-  float* dx = input_gradient ? in.buffer<float>(last, in.elements({rows, in_width})) : nullptr;
-  if (!in.ok()) return in.status();
-
-  const Scratch<std::byte> before_gelu(
-      gelu ? elements * bytes_of(type) : 0);
-  const void* upstream = dy;
+  const LinearGradArguments g(arguments);
+  if (!g.in.ok()) return g.in.status();
+  const LinearSizes& sizes = g.sizes;
+  const Scratch<std::byte> before_gelu(g.gelu ? sizes.y_bytes() : 0);
+  const void* upstream = g.dy;
   MatrixType upstream_type = MatrixType::kFloat32;
-  if (gelu) {
-    through_gelu(dy, preactivation, elements, type, before_gelu.data());
+  if (g.gelu) {
+    through_gelu(g.dy, g.preactivation, sizes.y, sizes.type, before_gelu.data());
     upstream = before_gelu.data();
-    upstream_type = type;
+    upstream_type = sizes.type;
   }
-  if (biased) column_sums(upstream, upstream_type, rows, out_width, d_bias);
+  if (g.d_bias != nullptr) {
+    column_sums(upstream, upstream_type, sizes.rows, sizes.out_width, g.d_bias);
+  }
 
   MatmulDescription d;
-  d.product = type;
-  d.m = out_width;
-  d.k = rows;
-  d.n = in_width;
-  d.a = transposed(out_width, upstream_type);
-  d.b = row_major(in_width);
-  d.c = row_major(in_width);
-  const Status status = matmul(d, upstream, x, d_weight);
-  if (!status.ok() || !input_gradient) return status;
-  d.m = rows;
-  d.k = out_width;
-  d.a = row_major(out_width, upstream_type);
-  return matmul(d, upstream, weight, dx);
+  d.product = sizes.type;
+  d.m = sizes.out_width;
+  d.k = sizes.rows;
+  d.n = sizes.in_width;
+  d.a = transposed(sizes.out_width, upstream_type);
+  d.b = row_major(sizes.in_width);
+  d.c = row_major(sizes.in_width);
+  const Status status = matmul(d, upstream, g.x, g.d_weight);
+  if (!status.ok() || g.dx == nullptr) return status;
+  d.m = sizes.rows;
+  d.k = sizes.out_width;
+  d.a = row_major(sizes.out_width, upstream_type);
+  return matmul(d, upstream, g.weight, g.dx);
 }
 
 }  // namespace
