@@ -3,6 +3,7 @@
 #include "core/arguments.h"
 
 #include <cmath>
+#include <vector>
 
 namespace dm {
 
@@ -64,31 +65,25 @@ DType Arguments::dtype(std::size_t index) {
 }
 
 std::int64_t Arguments::product(std::size_t first, std::size_t length) {
-  std::int64_t result = 1;
-  bool empty = false;
-  for (std::size_t i = 0; i < length && ok(); ++i) {
-    const std::int64_t size = count(first + i);
-    if (size == 0) {
-      empty = true;
-    } else if (result > kMaxCount / size) {
-      fail("at most 2^53 - 1 elements", "more");
-    } else {
-      result *= size;
-    }
-  }
-  return ok() && !empty ? result : 0;
+  std::vector<std::int64_t> sizes;
+  for (std::size_t i = 0; i < length; ++i) sizes.push_back(count(first + i));
+  return multiplied(sizes.data(), length);
 }
 
 std::int64_t Arguments::elements(std::initializer_list<std::int64_t> sizes) {
-  std::int64_t result = 1;
+  return multiplied(sizes.begin(), sizes.size());
+}
+
+std::int64_t Arguments::multiplied(const std::int64_t* sizes, std::size_t length) {
+  std::int64_t result = 1;  // of the sizes that are not 0: parts of a product are products too
   bool empty = false;
-  for (const std::int64_t size : sizes) {
-    if (size == 0) {
+  for (std::size_t i = 0; i < length; ++i) {
+    if (sizes[i] == 0) {
       empty = true;
-    } else if (result > kMaxCount / size) {
+    } else if (result > kMaxCount / sizes[i]) {
       fail("at most 2^53 - 1 elements", "more");
     } else {
-      result *= size;
+      result *= sizes[i];
     }
   }
   return ok() && !empty ? result : 0;

@@ -72,6 +72,8 @@ class Arguments {
   }
 
  private:
+  std::int64_t multiplied(const std::int64_t* sizes, std::size_t length);
+
   const char* op_;
   const OpArguments& arguments_;
   Status status_;

@@ -7,25 +7,19 @@
 #include "check.h"
 #include "run-op.h"
 
-namespace {
-
-std::string message(const char* op, std::vector<dm::Buffer> buffers, std::vector<double> numbers) {
-  return dm::test::run_op(op, std::move(buffers), numbers).message();
-}
-
-}  // namespace
+using dm::test::complaint;
 
 TEST("refuses wrong counts of buffers and numbers") {
   std::vector<float> x(4);
-  CHECK_EQUAL(message("Exp", {dm::test::buffer_of(x)}, {4}), "unary: expected 2 buffers, got 1");
-  CHECK_EQUAL(message("Fill", {dm::test::buffer_of(x)}, {0, 4}), "Fill: expected 3 numbers, got 2");
+  CHECK_EQUAL(complaint("Exp", {dm::test::buffer_of(x)}, {4}), "unary: expected 2 buffers, got 1");
+  CHECK_EQUAL(complaint("Fill", {dm::test::buffer_of(x)}, {0, 4}), "Fill: expected 3 numbers, got 2");
 }
 
 TEST("refuses counts that are none, and buffers that are too small or freed") {
   std::vector<float> x(4);
   std::vector<float> y(4);
   const auto exp = [&](double count) {
-    return message("Exp", {dm::test::buffer_of(x), dm::test::buffer_of(y)}, {count});
+    return complaint("Exp", {dm::test::buffer_of(x), dm::test::buffer_of(y)}, {count});
   };
   CHECK_EQUAL(exp(-1), "unary: expected a count as number 0, got -1");
   CHECK_EQUAL(exp(0.5), "unary: expected an integer as number 0, got 0.500000");
@@ -36,7 +30,7 @@ TEST("refuses counts that are none, and buffers that are too small or freed") {
               "unary: expected buffer 0 of at least 9000000000000000 elements of 4 bytes, got 16 "
               "bytes");
   CHECK_EQUAL(exp(4), "");
-  CHECK_EQUAL(message("Exp", {{nullptr, 16, true}, dm::test::buffer_of(y)}, {4}),
+  CHECK_EQUAL(complaint("Exp", {{nullptr, 16, true}, dm::test::buffer_of(y)}, {4}),
               "unary: expected buffer 0 in use, got a freed one");
 }
 
@@ -44,7 +38,7 @@ TEST("refuses shapes that do not broadcast, and products that overflow") {
   std::vector<float> x(4);
   const auto divide = [&](std::vector<double> numbers) {
     const dm::Buffer buffer = dm::test::buffer_of(x);
-    return message("RealDiv", {buffer, buffer, buffer}, std::move(numbers));
+    return complaint("RealDiv", {buffer, buffer, buffer}, std::move(numbers));
   };
   CHECK_EQUAL(divide({0, 1, 2, 3}), "binary: expected shapes that broadcast, got 2 against 3");
   CHECK_EQUAL(divide({0, 9}), "binary: expected a rank of at most 8, got 9");

@@ -6,24 +6,15 @@
 
 using namespace dm::test;
 
-namespace {
-
-std::string run(const char* name, const std::vector<dm::Buffer>& buffers,
-                const std::vector<double>& numbers) {
-  return run_op(name, buffers, numbers).message();
-}
-
-}  // namespace
-
 TEST("every kind equals float64") {
-  for (const AttentionBranchOptions& options : attention_branch_kinds()) AttentionBranchCase(options).check(run, 1e-5);
+  for (const AttentionBranchOptions& options : attention_branch_kinds()) AttentionBranchCase(options).check(complaint, 1e-5);
 }
 
 // Operands of 8 bits, rounded at the norm, the projections, the attended rows and their gradients.
 TEST("in bfloat16 every kind is within 2^-5 of float64, relative to the largest value") {
   for (AttentionBranchOptions options : attention_branch_kinds()) {
     options.bfloat16 = true;
-    AttentionBranchCase(options).check(run, 1.0 / 32);
+    AttentionBranchCase(options).check(complaint, 1.0 / 32);
   }
 }
 
@@ -35,9 +26,9 @@ TEST("every kind has the same bits for 1 and for 4 threads") {
       AttentionBranchCase one(options);
       AttentionBranchCase four(options);
       dm::set_threads(1);
-      CHECK_EQUAL(one.run(run), "");
+      CHECK_EQUAL(one.run(complaint), "");
       dm::set_threads(4);
-      CHECK_EQUAL(four.run(run), "");
+      CHECK_EQUAL(four.run(complaint), "");
       CHECK(four.same_bits(one));
     }
   }
@@ -46,7 +37,7 @@ TEST("every kind has the same bits for 1 and for 4 threads") {
 
 TEST("no tokens across a context: gradients of 0") {
   AttentionBranchCase none({.batch = 2, .tokens = 0, .width = 8, .heads = 2, .context = 3});
-  CHECK_EQUAL(none.run(run), "");
+  CHECK_EQUAL(none.run(complaint), "");
   CHECK(none.d_wkv == Floats32(128, 0));
   CHECK(none.d_context == Floats32(48, 0));
   CHECK(none.d_wq == Floats32(64, 0));

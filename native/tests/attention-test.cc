@@ -10,13 +10,8 @@ using namespace dm::test;
 
 namespace {
 
-std::string execute(const char* name, const std::vector<dm::Buffer>& buffers,
-                    const std::vector<double>& numbers) {
-  return run_op(name, buffers, numbers).message();
-}
-
-using Attention = AttentionCase<execute>;
-constexpr auto in_windows = attention_in_windows<execute>;
+using Attention = AttentionCase<complaint>;
+constexpr auto in_windows = attention_in_windows<complaint>;
 
 }  // namespace
 

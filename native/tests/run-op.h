@@ -2,7 +2,8 @@
 // Runs an op of the table on vectors, as the addon would on buffers.
 #pragma once
 
-#include <initializer_list>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "buffers.h"
@@ -18,6 +19,12 @@ inline Status run_op(const char* name, std::vector<Buffer> buffers,
   for (Buffer& buffer : buffers) pointers.push_back(&buffer);
   return op_table().run(static_cast<std::size_t>(id),
                         {pointers.data(), pointers.size(), numbers.data(), numbers.size()});
+}
+
+/// What the op complains of; empty when it ran.
+inline std::string complaint(const char* name, std::vector<Buffer> buffers,
+                             const std::vector<double>& numbers) {
+  return run_op(name, std::move(buffers), numbers).message();
 }
 
 }  // namespace dm::test

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device-run.h"
+#include "keyed-noise.h"
 
 using dm::test::buffer_of;
 using dm::test::run_device_op;
@@ -86,33 +87,10 @@ bool same_bits(const Run& r) {
   return std::memcmp(r.y.data(), r.expected.data(), r.y.size() * sizeof(float)) == 0;
 }
 
-/// FNV-1a over the words of normals of one key.
-std::uint32_t hash_of_normals(std::vector<std::int32_t> key, std::size_t count) {
-  std::vector<float> clean(count);
-  std::vector<std::int32_t> indices{0};
-  std::vector<float> signal{0};
-  std::vector<float> scale{1};
-  std::vector<float> y = unwritten(count);
-  CHECK_EQUAL(run_device_op("DmDiffuse",
-                            {buffer_of(clean), buffer_of(indices), buffer_of(signal),
-                             buffer_of(scale), buffer_of(key), buffer_of(y)},
-                            {1, 1, 1, static_cast<double>(count), 1}),
-              "");
-  std::uint32_t result = 2166136261u;
-  for (const float value : y) {
-    std::uint32_t word;
-    std::memcpy(&word, &value, sizeof(word));
-    result = (result ^ word) * 16777619u;
-  }
-  return result;
-}
-
 }  // namespace
 
 TEST("draws the normals whose hash packages/core/src/random.test.ts states") {
-  // 4e6 normals of key (0x0123456789abcdef, stream 7).
-  CHECK_EQUAL(hash_of_normals({static_cast<std::int32_t>(0x89abcdefu), 0x01234567, 7, 0}, 4'000'000),
-              0x5bc4ebd0u);
+  dm::test::check_hash_of_normals(run_device_op);
 }
 
 TEST("has the bits of core/philox.h for patches by fours, not by fours, and one") {
