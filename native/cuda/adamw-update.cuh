@@ -75,7 +75,7 @@ adamw_update(AdamwUpdate p) {
     write_four(t.first_out + i, first);
     write_four(t.second_out + i, second);
     if (t.copy == nullptr) continue;
-    store_bf16s(t.copy + i, {{parameter.at[0], parameter.at[1], parameter.at[2], parameter.at[3]}});
+    put_four(t.copy + i, parameter);
   }
   for (std::int64_t i = whole + thread_index(); i < end; i += kAdamwThreads) {
     const AdamwElement next =

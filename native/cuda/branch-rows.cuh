@@ -63,13 +63,13 @@ sum_columns(SumColumns p) {
       const float factor = p.factors == nullptr ? 1.0f : p.factors[row / p.rows_per_factor];
       DM_UNROLL
       for (int i = 0; i < 4; ++i) {
-        value.v[i] *= factor;
-        sum.v[i] += value.v[i];
+        value.at[i] *= factor;
+        sum.at[i] += value.at[i];
       }
       if (p.y != nullptr) store_quad(p.y, p.y_bfloat16, at, count, p.whole, value);
     }
   }
-  store_floats(shared + warp * kSumColumns + own, sum);
+  put_four(shared + warp * kSumColumns + own, sum);
   block_sync();
   const int i = thread_index();
   const std::int64_t out = static_cast<std::int64_t>(block_index_y()) * kSumColumns + i;

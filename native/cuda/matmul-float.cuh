@@ -55,9 +55,9 @@ struct StagedQuads {
       float* const to = slice + k * kSumsStep<kTile> + l;
       if (x.by_k) {
         DM_UNROLL
-        for (int e = 0; e < 4; ++e) to[e * kSumsStep<kTile>] = quads[i].v[e];
+        for (int e = 0; e < 4; ++e) to[e * kSumsStep<kTile>] = quads[i].at[e];
       } else {
-        store_floats(to, quads[i]);
+        put_four(to, quads[i]);
       }
     }
   }
@@ -99,15 +99,15 @@ matmul_float(Matmul p) {
       Quad left[kGroups], right[kGroups];
       DM_UNROLL
       for (int g = 0; g < kGroups; ++g) {
-        left[g] = load_floats(a_slice + k * kStep + row + g * 64);
-        right[g] = load_floats(b_slice + k * kStep + column + g * 64);
+        left[g] = four_at(a_slice + k * kStep + row + g * 64);
+        right[g] = four_at(b_slice + k * kStep + column + g * 64);
       }
       DM_UNROLL
       for (int i = 0; i < kGroups * 4; ++i) {
         DM_UNROLL
         for (int j = 0; j < kGroups * 4; ++j) {
           float& sum = sums[i / 4][i % 4][j / 4][j % 4];
-          sum = fmaf(left[i / 4].v[i % 4], right[j / 4].v[j % 4], sum);
+          sum = fmaf(left[i / 4].at[i % 4], right[j / 4].at[j % 4], sum);
         }
       }
     }
@@ -118,7 +118,7 @@ matmul_float(Matmul p) {
     DM_UNROLL
     for (int g = 0; g < kGroups; ++g) {
       const float(&s)[4] = sums[i / 4][i % 4][g];
-      store_floats(shared + (row + i / 4 * 64 + i % 4) * kStep + column + g * 64,
+      put_four(shared + (row + i / 4 * 64 + i % 4) * kStep + column + g * 64,
                    {{s[0], s[1], s[2], s[3]}});
     }
   }

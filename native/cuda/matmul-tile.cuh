@@ -67,38 +67,38 @@ DM_DEVICE void finish_quad(const MatmulFinish& f, std::int64_t batch, std::int64
   if (f.bias != nullptr) {
     const Quad bias = load_quad(f.bias, false, column, count, f.whole);
     DM_UNROLL
-    for (int i = 0; i < 4; ++i) value.v[i] += bias.v[i];
+    for (int i = 0; i < 4; ++i) value.at[i] += bias.at[i];
   }
   if (f.activation == FinishActivation::kGelu) {
     if (f.preactivation != nullptr) {
       store_quad(f.preactivation, f.preactivation_bfloat16, dense, count, f.whole, value);
     }
     DM_UNROLL
-    for (int i = 0; i < 4; ++i) value.v[i] = gelu_value(value.v[i]);
+    for (int i = 0; i < 4; ++i) value.at[i] = gelu_value(value.at[i]);
   } else if (f.activation == FinishActivation::kGeluSlope) {
     Quad before = load_quad(f.preactivation, f.preactivation_bfloat16, dense, count, f.whole);
     DM_UNROLL
-    for (int i = 0; i < 4; ++i) value.v[i] *= gelu_slope(before.v[i]);
+    for (int i = 0; i < 4; ++i) value.at[i] *= gelu_slope(before.at[i]);
     if (f.activated != nullptr) {
       DM_UNROLL
-      for (int i = 0; i < 4; ++i) before.v[i] = gelu_value(before.v[i]);
+      for (int i = 0; i < 4; ++i) before.at[i] = gelu_value(before.at[i]);
       store_quad(f.activated, f.preactivation_bfloat16, dense, count, f.whole, before);
     }
   }
   if (f.row_scale != nullptr) {
     const float scale = f.row_scale[(batch * f.m + row) / f.rows_per_scale];
     DM_UNROLL
-    for (int i = 0; i < 4; ++i) value.v[i] *= scale;
+    for (int i = 0; i < 4; ++i) value.at[i] *= scale;
   }
   if (f.residual != nullptr) {
     const Quad residual = load_quad(f.residual, false, dense, count, f.whole);
     DM_UNROLL
-    for (int i = 0; i < 4; ++i) value.v[i] += residual.v[i];
+    for (int i = 0; i < 4; ++i) value.at[i] += residual.at[i];
   }
   if (f.accumulate) {
     const Quad before = load_quad(f.c, f.c_bfloat16, at, count, f.whole);
     DM_UNROLL
-    for (int i = 0; i < 4; ++i) value.v[i] += before.v[i];
+    for (int i = 0; i < 4; ++i) value.at[i] += before.at[i];
   }
   store_quad(f.c, f.c_bfloat16, at, count, f.whole, value);
 }
@@ -135,7 +135,7 @@ DM_DEVICE void finish_tile(const Matmul& p, const MatmulPlace& place, const floa
     const int c = i % kQuads * 4;
     if (place.row + r >= p.finish.m || place.column + c >= p.finish.n) continue;
     finish_quad(p.finish, place.batch, place.row + r, place.column + c,
-                load_floats(sums + r * kSumsStep<kTile> + c));
+                four_at(sums + r * kSumsStep<kTile> + c));
   }
 }
 

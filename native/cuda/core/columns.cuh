@@ -15,15 +15,6 @@ DM_DEVICE int column_of(int i) {
   return kFours ? i / 4 * 4 * kWarp + lane * 4 + i % 4 : i * kWarp + lane;
 }
 
-DM_DEVICE FourOf<float> four_at(const float* from) { return read_four(from); }
-DM_DEVICE FourOf<float> four_at(const bf16* from) {
-  const Quad quad = load_bf16s(from);
-  return {quad.v[0], quad.v[1], quad.v[2], quad.v[3]};
-}
-DM_DEVICE void put_four(float* to, const FourOf<float>& four) { write_four(to, four); }
-DM_DEVICE void put_four(bf16* to, const FourOf<float>& four) {
-  store_bf16s(to, {{four.at[0], four.at[1], four.at[2], four.at[3]}});
-}
 DM_DEVICE void put_one(float* to, float value) { *to = value; }
 DM_DEVICE void put_one(bf16* to, float value) { *to = to_bf16(value); }
 

@@ -10,35 +10,15 @@
 
 namespace dm::cuda {
 
-struct Quad {
-  float v[4];
-};
+using Quad = FourOf<float>;
 
 /// Whether quads from `data` on, with `step` elements from row to row, may be accessed as a whole.
 inline bool quads_aligned(const void* data, std::int64_t step, bool bfloat16) {
   return step % 4 == 0 && reinterpret_cast<std::uintptr_t>(data) % (bfloat16 ? 8 : 16) == 0;
 }
 
-DM_DEVICE Quad load_floats(const float* from) {
-#ifdef __CUDACC__
-  const float4 all = *reinterpret_cast<const float4*>(from);
-  return {{all.x, all.y, all.z, all.w}};
-#else
-  Quad quad;
-  std::memcpy(quad.v, from, sizeof quad.v);
-  return quad;
-#endif
-}
-
-DM_DEVICE void store_floats(float* to, const Quad& quad) {
-#ifdef __CUDACC__
-  *reinterpret_cast<float4*>(to) = make_float4(quad.v[0], quad.v[1], quad.v[2], quad.v[3]);
-#else
-  std::memcpy(to, quad.v, sizeof quad.v);
-#endif
-}
-
-DM_DEVICE Quad load_bf16s(const bf16* from) {
+DM_DEVICE Quad four_at(const float* from) { return read_four(from); }
+DM_DEVICE Quad four_at(const bf16* from) {
   std::uint32_t words[2];
 #ifdef __CUDACC__
   const uint2 all = *reinterpret_cast<const uint2*>(from);
@@ -50,9 +30,10 @@ DM_DEVICE Quad load_bf16s(const bf16* from) {
   return {{low_bf16(words[0]), high_bf16(words[0]), low_bf16(words[1]), high_bf16(words[1])}};
 }
 
-DM_DEVICE void store_bf16s(bf16* to, const Quad& quad) {
-  const std::uint32_t words[2] = {pack_bf16(quad.v[0], quad.v[1]),
-                                  pack_bf16(quad.v[2], quad.v[3])};
+DM_DEVICE void put_four(float* to, const Quad& quad) { write_four(to, quad); }
+DM_DEVICE void put_four(bf16* to, const Quad& quad) {
+  const std::uint32_t words[2] = {pack_bf16(quad.at[0], quad.at[1]),
+                                  pack_bf16(quad.at[2], quad.at[3])};
 #ifdef __CUDACC__
   *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
 #else
@@ -77,13 +58,13 @@ DM_DEVICE void store_one(void* data, bool bfloat16, std::int64_t at, float value
 DM_DEVICE Quad load_quad(const void* data, bool bfloat16, std::int64_t at, std::int64_t count,
                          bool whole) {
   if (whole && count >= 4) {
-    return bfloat16 ? load_bf16s(static_cast<const bf16*>(data) + at)
-                    : load_floats(static_cast<const float*>(data) + at);
+    return bfloat16 ? four_at(static_cast<const bf16*>(data) + at)
+                    : four_at(static_cast<const float*>(data) + at);
   }
   Quad quad = {};
   DM_UNROLL
   for (int i = 0; i < 4; ++i) {
-    if (i < count) quad.v[i] = load_one(data, bfloat16, at + i);
+    if (i < count) quad.at[i] = load_one(data, bfloat16, at + i);
   }
   return quad;
 }
@@ -93,15 +74,15 @@ DM_DEVICE void store_quad(void* data, bool bfloat16, std::int64_t at, std::int64
                           bool whole, const Quad& quad) {
   if (whole && count >= 4) {
     if (bfloat16) {
-      store_bf16s(static_cast<bf16*>(data) + at, quad);
+      put_four(static_cast<bf16*>(data) + at, quad);
     } else {
-      store_floats(static_cast<float*>(data) + at, quad);
+      put_four(static_cast<float*>(data) + at, quad);
     }
     return;
   }
   DM_UNROLL
   for (int i = 0; i < 4; ++i) {
-    if (i < count) store_one(data, bfloat16, at + i, quad.v[i]);
+    if (i < count) store_one(data, bfloat16, at + i, quad.at[i]);
   }
 }
 
