@@ -2,7 +2,7 @@
 // The tfjs backends that are compared.
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
-import { backendName, registerNative } from '@diffmavil/native';
+import { backendName, cudaBackendName, registerCuda, registerNative } from '@diffmavil/native';
 import * as tf from '@tensorflow/tfjs-core';
 import { BenchError } from './bench-error.ts';
 
@@ -10,9 +10,10 @@ import { BenchError } from './bench-error.ts';
 export const backendNames = ['diffmavil-cpu', 'wasm', 'cpu'] as const;
 export type BackendName = (typeof backendNames)[number];
 
-/** Makes a backend the active one. Throws DeviceError without the addon, BenchError when it does not start. */
+/** Makes a backend the active one. Throws DeviceError without the addon or the GPU, BenchError when it does not start. */
 export async function useBackend(name: string, threads: number): Promise<void> {
   if (name === backendName) registerNative({ threads });
+  if (name === cudaBackendName) registerCuda();
   // Its overflow check reads every result of a matrix product.
   tf.env().set('CHECK_COMPUTATION_FOR_ERRORS', false);
   if (!(await tf.setBackend(name))) {

@@ -16,12 +16,40 @@ export class LineProcess {
     this.#name = name;
     this.#child = spawn(program, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });
     this.#child.on('error', () => {}); // shows as the end of its output
+    this.#child.stdin!.on('error', () => {}); // so does a process that ended before it was asked
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** Sends a line, if there is anything to send, and waits for the answer. Throws BenchError when it is an error or none. */
-  async ask<Reply>(request?: object): Promise<Reply> {
+  /**
+   * Sends a line, if there is anything to send, and waits for the answer.
+   *
+   * @param limitMs After that long the process is killed.
+   * @throws BenchError when the answer is an error, or there is none.
+   */
+  async ask<Reply>(request?: object, limitMs: number = Infinity): Promise<Reply> {
     if (request !== undefined) this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
+    let late = false;
+    const kill = (): void => {
+      late = true;
+      this.#child.kill('SIGKILL');
+    };
+    // A longer wait than setTimeout knows is as good as none.
+    const timer = limitMs < 2 ** 31 ? setTimeout(kill, limitMs) : undefined;
+    try {
+      return await this.#answer<Reply>();
+    } catch (error) {
+      if (!late) throw error;
+      const seconds = Math.round(limitMs / 1000);
+      throw new BenchError(
+        `${this.#name}: expected an answer within ${seconds} s, got none and killed the process`,
+        { cause: error },
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #answer<Reply>(): Promise<Reply> {
     for (;;) {
       const { value, done } = await this.#lines.next();
       if (done === true) {
@@ -34,11 +62,14 @@ export class LineProcess {
     }
   }
 
-  /** Closes its input and waits for its end. */
+  /** Closes its input and waits for its end; one that does not end in a minute is killed. */
   async stop(): Promise<void> {
     this.#child.stdin!.end();
-    if (this.#child.exitCode === null && this.#child.pid !== undefined) {
+    const { exitCode, signalCode, pid } = this.#child;
+    if (exitCode === null && signalCode === null && pid !== undefined) {
+      const timer = setTimeout(() => this.#child.kill('SIGKILL'), 60_000);
       await once(this.#child, 'exit');
+      clearTimeout(timer);
     }
   }
 }

@@ -25,7 +25,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BenchError } from './bench-error.ts';
 import { figure, markdownTable } from './report.ts';
 import { median, pairedRatio, quantile } from './rounds.ts';
-import { optimizer } from './step-setup.ts';
+import { optimizer, trainerOptimizer } from './step-setup.ts';
 
 /** In the order of the table; the first is the base of ratios. */
 export const rowNames = ['paper-r1', 'paper-r2', 'paper-r3', 'paper-r4'] as const;
@@ -232,7 +232,7 @@ async function runStep(
     return Object.fromEntries(scalars) as LossOutputs;
   };
   const { learningRate } = optimizer;
-  const how = { step: row.steps, learningRate, optimizer: optimizerConfig, clips: [] };
+  const how = { step: row.steps, learningRate, optimizer: trainerOptimizer, clips: [] };
   const start = performance.now();
   const done = await trainStep(row.state, loss, how);
   row.ms += performance.now() - start;
@@ -248,16 +248,8 @@ async function runStep(
   tf.dispose(inputs as unknown as tf.TensorContainer);
 }
 
-const optimizerConfig = {
-  ...optimizer,
-  minLearningRate: 0,
-  warmupEpochs: 0,
-  clipNorm: null,
-  layerDecay: 1,
-};
-
 /** Masks, timesteps and noise of one step. */
-function drawInput(
+export function drawInput(
   config: ModelConfig,
   modality: Modality,
   ratio: number,

@@ -19,7 +19,7 @@ import { figure, saveResults } from './report.ts';
 import type { Results } from './report.ts';
 import { trainStepTables } from './train-step-report.ts';
 import { benchTrainStep } from './train-step.ts';
-import type { Side } from './train-step.ts';
+import type { Side } from './sides.ts';
 
 const kinds = ['ops', 'train-step', 'memory', 'curriculum', 'products', 'all'] as const;
 const sides = ['diffmavil-cpu', 'wasm', 'PyTorch eager', 'PyTorch compile'] as const;

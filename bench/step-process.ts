@@ -2,9 +2,11 @@
 // Our side of the comparison: a process that steps a model on command. One JSON object per line in and out; the same protocol is spoken by
 // peers/train_step.py. Started by train-step.ts.
 import type { Precision } from '@diffmavil/core';
-import { loadAddon } from '@diffmavil/native';
+import { CudaBackend, backendName, loadAddon } from '@diffmavil/native';
+import * as tf from '@tensorflow/tfjs-core';
 import { createInterface } from 'node:readline/promises';
 import { useBackend } from './backends.ts';
+import { BenchError } from './bench-error.ts';
 import { residentMemory, resetPeak } from './resident-memory.ts';
 import { writeSetup } from './step-setup.ts';
 import type { StepSetup } from './step-setup.ts';
@@ -19,6 +21,10 @@ export interface ProcessSetup {
   readonly backend: string;
   readonly precision: Precision;
   readonly threads: number;
+  /** How often each clip of the files is in the batch; default 1. */
+  readonly repeats?: number;
+  /** Steps are recorded once and replayed. */
+  readonly capture?: boolean;
   /** Only write the files of the setup and end. */
   readonly writeOnly?: boolean;
 }
@@ -26,7 +32,8 @@ export interface ProcessSetup {
 export type Command =
   | { readonly do: 'steps'; readonly count: number }
   | { readonly do: 'profile'; readonly count: number }
-  | { readonly do: 'memory' };
+  | { readonly do: 'memory' }
+  | { readonly do: 'digest' };
 
 /** Sent once after loading; `peakReset` says whether memory peaks are of the steps alone. */
 export interface Ready {
@@ -38,19 +45,30 @@ export interface Ready {
 export interface Replies {
   readonly steps: Steps;
   readonly profile: StepProfile;
-  readonly memory: ResidentMemory;
+  readonly memory: StepMemory;
+  /** Of the weights; PyTorch's side does not know it. */
+  readonly digest: { readonly digest: string };
+}
+
+export interface StepMemory extends ResidentMemory {
+  /** All that is held on a device of its own; null or absent where there is none. */
+  readonly deviceBytes?: number | null;
 }
 
 async function serve(given: ProcessSetup): Promise<void> {
   await useBackend(given.backend, given.threads);
   if (given.writeOnly === true) {
     await writeSetup(given.folder, given.setup);
+    reply({ written: given.folder });
     return;
   }
-  const stepper = makeStepper(given.folder, given.setup, given.precision);
+  if (given.capture === true) {
+    throw new BenchError('expected a backend that captures steps, got one that does not');
+  }
+  const stepper = makeStepper(given.folder, given.setup, given.precision, given.repeats);
   const ready: Ready = {
     parameters: stepper.parameters,
-    versions: given.backend === 'diffmavil-cpu' ? { isa: loadAddon().isa } : {},
+    versions: versions(),
     peakReset: resetPeak(),
   };
   reply(ready);
@@ -67,7 +85,9 @@ async function obey(command: Command, stepper: Stepper): Promise<unknown> {
       case 'profile':
         return await stepper.profile(command.count);
       case 'memory':
-        return residentMemory();
+        return { ...residentMemory(), deviceBytes: deviceBytes() };
+      case 'digest':
+        return { digest: await stepper.digest() };
       default:
         return command satisfies never;
     }
@@ -80,4 +100,25 @@ function reply(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-await serve(JSON.parse(process.argv[2] ?? '{}') as ProcessSetup);
+function deviceBytes(): number | null {
+  const backend = tf.backend();
+  return backend instanceof CudaBackend ? backend.memory().numBytesInGPU : null;
+}
+
+/** What a reader of the figures has to know of the backend. */
+function versions(): Record<string, string> {
+  const backend = tf.backend();
+  if (!(backend instanceof CudaBackend)) {
+    return tf.getBackend() === backendName ? { isa: loadAddon().isa } : {};
+  }
+  const { name, major, minor, driver } = backend.device;
+  return { device: name, capability: `${major}.${minor}`, driver: String(driver) };
+}
+
+try {
+  await serve(JSON.parse(process.argv[2] ?? '{}') as ProcessSetup);
+} catch (error) {
+  if (!(error instanceof BenchError)) process.stderr.write(`${(error as Error).stack}\n`);
+  reply({ error: (error as Error).message });
+  process.exitCode = 1;
+}

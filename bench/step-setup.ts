@@ -14,10 +14,18 @@ import {
   writeSafetensors,
 } from '@diffmavil/model';
 import type { Modality, ModalityInput, ModelConfig, SafeTensor } from '@diffmavil/model';
-import type { TrainState } from '@diffmavil/trainer';
+import type { OptimizerConfig, TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** One training step, by what decides its arithmetic. Sent to both sides as JSON. */
@@ -37,16 +45,44 @@ export const optimizer = {
   weightDecay: 0.05,
 } as const;
 
+/** The same as the trainer takes them: a constant rate, nothing clipped. */
+export const trainerOptimizer: OptimizerConfig = {
+  ...optimizer,
+  minLearningRate: 0,
+  warmupEpochs: 0,
+  clipNorm: null,
+  layerDecay: 1,
+};
+
 /** Folder with weights.safetensors and batch.safetensors of a setup, below `cache`. */
 export function setupFolder(cache: string, setup: StepSetup): string {
-  const hash = createHash('sha256').update(JSON.stringify(setup)).digest('hex').slice(0, 16);
-  return join(cache, 'steps', hash);
+  return join(cache, 'steps', hashOf(setup));
 }
 
-/** Writes the files, unless they are there, on the active backend. */
+/** Writes the files, unless they are there, on the active backend. Setups of the same model and seed share the file of weights. */
 export async function writeSetup(folder: string, setup: StepSetup): Promise<void> {
   if (existsSync(folder)) return;
-  const parameters = initializeParameters(setup.config, makeKey(setup.seed));
+  const { config, seed } = setup;
+  const unfinished = `${folder}.${process.pid}`;
+  mkdirSync(unfinished, { recursive: true });
+  const weights = join(dirname(folder), `weights-${hashOf({ config, seed })}.safetensors`);
+  if (!existsSync(weights)) {
+    const written = join(unfinished, 'weights.safetensors');
+    writeFileSync(written, await initialWeights(setup));
+    renameSync(written, weights);
+  }
+  linkSync(weights, join(unfinished, 'weights.safetensors'));
+  writeFileSync(join(unfinished, 'batch.safetensors'), writeSafetensors(randomBatch(setup)));
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(unfinished, folder);
+}
+
+function hashOf(value: object): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
+}
+
+async function initialWeights({ config, seed }: StepSetup): Promise<Uint8Array> {
+  const parameters = initializeParameters(config, makeKey(seed));
   const weights = await Promise.all(
     Object.entries(parameters).map(async ([name, tensor]) => {
       const data = (await tensor.data()) as Float32Array;
@@ -54,15 +90,7 @@ export async function writeSetup(folder: string, setup: StepSetup): Promise<void
     }),
   );
   tf.dispose(parameters);
-  const unfinished = `${folder}.${process.pid}`;
-  mkdirSync(unfinished, { recursive: true });
-  const save = (name: string, bytes: Uint8Array): void =>
-    writeFileSync(join(unfinished, `${name}.safetensors`), bytes);
-  save('weights', writeSafetensors(Object.fromEntries(weights)));
-  save('batch', writeSafetensors(randomBatch(setup)));
-  mkdirSync(dirname(folder), { recursive: true });
-  rmSync(folder, { recursive: true, force: true });
-  renameSync(unfinished, folder);
+  return writeSafetensors(Object.fromEntries(weights));
 }
 
 /** `m.patches`, `m.order`, `m.timestep` and `m.noise` of each modality m. */
@@ -109,20 +137,30 @@ export function readState(folder: string): TrainState {
   return { parameters, firstMoments: zeros(), secondMoments: zeros() };
 }
 
-/** The batch on the active backend. */
+/** The batch on the active backend; `repeats` of it after another. */
 export function readBatch(
   folder: string,
   config: ModelConfig,
+  repeats: number = 1,
 ): Partial<Record<Modality, ModalityInput>> {
   const tensors = readTensors(folder, 'batch');
   return Object.fromEntries(
     modalities(config).map((m) => {
-      const of = (name: string): tf.Tensor => toTensor(tensors[`${m}.${name}`]!);
-      const timesteps = Array.from(tensors[`${m}.timestep`]!.data as Int32Array);
+      const of = (name: string): tf.Tensor => repeated(toTensor(tensors[`${m}.${name}`]!), repeats);
+      const own = Array.from(tensors[`${m}.timestep`]!.data as Int32Array);
+      const timesteps = Array.from({ length: repeats }, () => own).flat();
       const noise = { values: of('noise') };
       return [m, { patches: of('patches'), order: of('order'), timesteps, noise }];
     }),
   );
+}
+
+/** [clips, …] -> [repeats * clips, …]; consumes its argument. */
+function repeated(x: tf.Tensor, repeats: number): tf.Tensor {
+  if (repeats === 1) return x;
+  const result = tf.concat(Array.from({ length: repeats }, () => x));
+  x.dispose();
+  return result;
 }
 
 function readTensors(folder: string, name: string): Record<string, SafeTensor> {

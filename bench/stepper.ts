@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model in training on the active backend, one `trainStep` of the trainer at a time: forward, backward, gradient norm and check, AdamW.
+import { createHash } from 'node:crypto';
 import { pretrainForward } from '@diffmavil/model';
 import type { Precision } from '@diffmavil/core';
 import { trainStep } from '@diffmavil/trainer';
@@ -7,12 +8,15 @@ import type { LossOutputs, TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
 import { startKernelProfile } from './kernel-profile.ts';
 import type { KernelTime } from './kernel-profile.ts';
-import { optimizer, readBatch, readState } from './step-setup.ts';
+import { optimizer, readBatch, readState, trainerOptimizer } from './step-setup.ts';
 import type { StepSetup } from './step-setup.ts';
+import { startWaitTimer } from './wait-timer.ts';
 
 export interface Steps {
-  /** Of each step. */
+  /** Of each step; the last one ends when its update has. */
   readonly ms: readonly number[];
+  /** Of that, what was not spent waiting for results: queueing ops and everything around them. PyTorch's side does not say. */
+  readonly hostMs?: readonly number[];
   readonly losses: readonly number[];
 }
 
@@ -26,20 +30,23 @@ export interface Stepper {
   readonly parameters: number;
   readonly run: (count: number) => Promise<Steps>;
   readonly profile: (count: number) => Promise<StepProfile>;
+  /** SHA-256 of the weights as they are now. */
+  readonly digest: () => Promise<string>;
   readonly dispose: () => void;
 }
 
-/** Loads the setup's files. The same batch is used in every step. */
-export function makeStepper(folder: string, setup: StepSetup, precision: Precision): Stepper {
+/**
+ * Loads the setup's files. The same batch is used in every step.
+ * @param repeats How often each clip of the files is in the batch.
+ */
+export function makeStepper(
+  folder: string,
+  setup: StepSetup,
+  precision: Precision,
+  repeats: number = 1,
+): Stepper {
   let state: TrainState = readState(folder);
-  const batch = readBatch(folder, setup.config);
-  const settings = {
-    ...optimizer,
-    minLearningRate: 0,
-    warmupEpochs: 0,
-    clipNorm: null,
-    layerDecay: 1,
-  };
+  const batch = readBatch(folder, setup.config, repeats);
   let step = 0;
 
   const forward = (parameters: TrainState['parameters']): LossOutputs => {
@@ -55,7 +62,7 @@ export function makeStepper(folder: string, setup: StepSetup, precision: Precisi
     const options = {
       step,
       learningRate: optimizer.learningRate,
-      optimizer: settings,
+      optimizer: trainerOptimizer,
       clips: [],
     };
     const done = await trainStep(state, forward, options);
@@ -64,13 +71,22 @@ export function makeStepper(folder: string, setup: StepSetup, precision: Precisi
     return done.figures.loss;
   };
   const run = async (count: number): Promise<Steps> => {
-    const [ms, losses]: [number[], number[]] = [[], []];
-    for (let i = 0; i < count; i++) {
-      const start = performance.now();
-      losses.push(await one());
-      ms.push(performance.now() - start);
+    const [ms, hostMs, losses]: [number[], number[], number[]] = [[], [], []];
+    const timer = startWaitTimer();
+    try {
+      for (let i = 0; i < count; i++) {
+        const start = performance.now();
+        const waitedBefore = timer.waitedMs();
+        losses.push(await one());
+        // A device may still have the optimizer's update before it.
+        if (i === count - 1) await smallest(state.parameters).data();
+        ms.push(performance.now() - start);
+        hostMs.push(ms[i]! - (timer.waitedMs() - waitedBefore));
+      }
+    } finally {
+      timer.stop();
     }
-    return { ms, losses };
+    return { ms, hostMs, losses };
   };
   return {
     parameters: Object.values(state.parameters).reduce((sum, { size }) => sum + size, 0),
@@ -93,6 +109,17 @@ export function makeStepper(folder: string, setup: StepSetup, precision: Precisi
       }));
       return { stepMs: ms.reduce((sum, x) => sum + x, 0) / count, kernels: perStep };
     },
+    digest: async () => {
+      const hash = createHash('sha256');
+      for (const [name, tensor] of Object.entries(state.parameters)) {
+        hash.update(name).update(await tensor.data());
+      }
+      return hash.digest('hex');
+    },
     dispose: () => tf.dispose([state, batch] as unknown as tf.TensorContainer),
   };
+}
+
+function smallest(parameters: TrainState['parameters']): tf.Tensor {
+  return Object.values(parameters).reduce((a, b) => (b.size < a.size ? b : a));
 }

@@ -5,22 +5,17 @@ import type { Precision } from '@diffmavil/core';
 import { presets } from '@diffmavil/model';
 import type { PresetName } from '@diffmavil/model';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { BenchError } from './bench-error.ts';
-import { LineProcess } from './child-process.ts';
-import { root } from './machine.ts';
-import { benchPython } from './python.ts';
+import type { LineProcess } from './child-process.ts';
 import { median, pairedRatio } from './rounds.ts';
+import { cache, startSide } from './sides.ts';
+import type { Side } from './sides.ts';
 import { stepFlops } from './step-flops.ts';
-import type { ProcessSetup, Ready, Replies } from './step-process.ts';
-import { optimizer, setupFolder } from './step-setup.ts';
+import type { Ready, Replies } from './step-process.ts';
+import { setupFolder } from './step-setup.ts';
 import type { StepSetup } from './step-setup.ts';
 import type { StepProfile } from './stepper.ts';
-
-/** Who steps: ours on a backend, or PyTorch. */
-export type Side = 'diffmavil-cpu' | 'wasm' | 'PyTorch eager' | 'PyTorch compile';
 
 export interface TrainStepOptions {
   readonly presets: readonly PresetName[];
@@ -71,8 +66,6 @@ export interface GroupResult {
 }
 
 const warmUpSteps = 3;
-const cache = join(root, '.cache/bench');
-const stepProgram = fileURLToPath(new URL('step-process.js', import.meta.url));
 
 /** Runs every preset and dtype. Throws BenchError when two sides disagree on a loss. */
 export async function benchTrainStep(options: TrainStepOptions): Promise<GroupResult[]> {
@@ -85,6 +78,7 @@ export async function benchTrainStep(options: TrainStepOptions): Promise<GroupRe
       options.log(`${preset}: writing weights and batch`);
       const given = { folder, setup, precision: 'float32', threads: options.threads } as const;
       const side = startSide('wasm', given, true);
+      await side.ask();
       await side.stop();
     }
     for (const precision of options.precisions) {
@@ -94,7 +88,8 @@ export async function benchTrainStep(options: TrainStepOptions): Promise<GroupRe
   return groups;
 }
 
-interface RunningSide {
+/** A side that has been warmed up. */
+export interface RunningSide {
   readonly side: Side;
   readonly process: LineProcess;
   readonly ready: Ready;
@@ -117,7 +112,7 @@ async function benchGroup(
     for (const side of options.sides) {
       const process = startSide(side, { folder, setup, precision, threads: options.threads });
       try {
-        running.push(await warmUp(side, process));
+        running.push(await warmUp(side, process, await process.ask<Ready>()));
         options.log(`${preset} ${precision} ${side}: ready`);
       } catch (error) {
         missing[side] = (error as Error).message;
@@ -148,9 +143,15 @@ async function benchGroup(
   }
 }
 
-async function warmUp(side: Side, process: LineProcess): Promise<RunningSide> {
-  const ready = await process.ask<Ready>();
-  const { ms, losses } = await ask(process, 'steps', warmUpSteps);
+/** The first steps, within a limit of time. */
+export async function warmUp(
+  side: Side,
+  process: LineProcess,
+  ready: Ready,
+  limitMs: number = Infinity,
+): Promise<RunningSide> {
+  const request = { do: 'steps', count: warmUpSteps };
+  const { ms, losses } = await process.ask<Replies['steps']>(request, limitMs);
   return { side, process, ready, losses, warmMs: ms.at(-1) ?? NaN, turnsMs: [] };
 }
 
@@ -206,27 +207,4 @@ export function checkLosses(
       }
     }
   }
-}
-
-function startSide(
-  side: Side,
-  given: Pick<ProcessSetup, 'folder' | 'setup' | 'precision' | 'threads'>,
-  writeOnly: boolean = false,
-): LineProcess {
-  const { folder, setup, precision, threads } = given;
-  const common = { folder, setup, precision, threads };
-  const env = {
-    ...process.env,
-    OMP_NUM_THREADS: String(threads),
-    DIFFMAVIL_THREADS: String(threads),
-    TORCHINDUCTOR_CACHE_DIR: join(cache, 'inductor'),
-  };
-  if (side === 'diffmavil-cpu' || side === 'wasm') {
-    const argument: ProcessSetup = { ...common, backend: side, writeOnly };
-    const args = ['--expose-gc', stepProgram, JSON.stringify(argument)];
-    return new LineProcess(side, process.execPath, args, env);
-  }
-  const argument = { ...common, compile: side === 'PyTorch compile', optimizer };
-  const program = join(root, 'bench/peers/train_step.py');
-  return new LineProcess(side, benchPython(), [program, JSON.stringify(argument)], env);
 }

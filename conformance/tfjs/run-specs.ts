@@ -10,7 +10,10 @@ export interface SpecResult {
 }
 
 interface JasmineEnvironment {
-  configure(options: { readonly random: boolean }): void;
+  configure(options: {
+    readonly random: boolean;
+    readonly specFilter?: (spec: { getFullName(): string }) => boolean;
+  }): void;
   addReporter(reporter: { readonly specDone: (result: SpecResult) => void }): void;
   execute(): Promise<{ readonly overallStatus: string }>;
 }
@@ -21,8 +24,14 @@ interface JasmineCore {
   };
 }
 
-/** Declares and runs the specs of a bundle, in order; jasmine's names do not outlive the call. */
-export async function runSpecs(bundle: string): Promise<readonly SpecResult[]> {
+/**
+ * Declares and runs the specs of a bundle, in order; jasmine's names do not outlive the call.
+ * @param wanted By full name; the others are 'excluded'. Default: all.
+ */
+export async function runSpecs(
+  bundle: string,
+  wanted: (fullName: string) => boolean = () => true,
+): Promise<readonly SpecResult[]> {
   const require = createRequire(import.meta.url);
   const names = (require('jasmine-core') as JasmineCore).noGlobals();
   const globals = globalThis as unknown as Record<string, unknown>;
@@ -31,7 +40,7 @@ export async function runSpecs(bundle: string): Promise<readonly SpecResult[]> {
   try {
     const environment = names.jasmine.getEnv();
     const results: SpecResult[] = [];
-    environment.configure({ random: false });
+    environment.configure({ random: false, specFilter: (spec) => wanted(spec.getFullName()) });
     environment.addReporter({ specDone: (result) => results.push(result) });
     require(bundle);
     await environment.execute();

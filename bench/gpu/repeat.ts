@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same steps twice give the same bits: every loss, and every weight after the last. In one process, and in two; two processes need
+// DIFFMAVIL_CUBLASLT_TUNE=off, as timing may choose another product's code.
+import type { Precision } from '@diffmavil/core';
+import type { PresetName } from '@diffmavil/model';
+import { useBackend } from '../backends.ts';
+import { startSide } from '../sides.ts';
+import type { Side } from '../sides.ts';
+import type { Replies } from '../step-process.ts';
+import { makeStepper } from '../stepper.ts';
+import { modelUnits } from './rows.ts';
+import type { Suite, SuiteOptions } from './rows.ts';
+import { stepFiles } from './step-files.ts';
+import type { StepFiles } from './step-files.ts';
+
+const maskRatio = 0.8;
+
+/** Losses of the steps, and a hash of the weights. */
+interface Outcome {
+  readonly losses: readonly number[];
+  readonly digest: string;
+}
+
+export const repeat: Suite = {
+  plan: (options) =>
+    modelUnits(options).map(({ preset, precision }) => ({
+      suite: 'repeat',
+      rows: ['one process', 'two processes'].map((where) => rowName(preset, precision, where)),
+      limitSeconds: 180,
+      strict: true,
+      preset,
+      precision,
+    })),
+
+  async run({ preset = 'small', precision = 'float32' }, options, report) {
+    const batch = options.emulated ? 2 : 16;
+    const steps = options.emulated ? 1 : 10;
+    const files = await stepFiles(preset, batch, maskRatio, options);
+    const judge = (where: string, outcomes: readonly Outcome[]): void => {
+      const [first, second] = outcomes as [Outcome, Outcome];
+      const equal = first.losses.map((loss, i) => Object.is(loss, second.losses[i]));
+      const good = equal.every(Boolean) && first.digest === second.digest;
+      report({
+        name: rowName(preset, precision, where),
+        state: good ? 'passed' : 'failed',
+        ...(!good && { reason: 'the second run has other bits than the first' }),
+        figures: {
+          steps,
+          batch,
+          maskRatio,
+          equalLosses: equal.filter(Boolean).length,
+          equalWeights: first.digest === second.digest,
+          losses: first.losses,
+        },
+      });
+    };
+    judge('one process', await inOneProcess(files, precision, steps, options));
+    judge('two processes', await inTwoProcesses(files, precision, steps, options));
+  },
+};
+
+function rowName(preset: PresetName, precision: Precision, where: string): string {
+  return `${preset} ${precision}, ${where}`;
+}
+
+async function inOneProcess(
+  { folder, setup, repeats }: StepFiles,
+  precision: Precision,
+  steps: number,
+  { backend, threads }: SuiteOptions,
+): Promise<Outcome[]> {
+  await useBackend(backend, threads);
+  const outcomes: Outcome[] = [];
+  for (let run = 0; run < 2; run++) {
+    const stepper = makeStepper(folder, setup, precision, repeats);
+    const { losses } = await stepper.run(steps);
+    outcomes.push({ losses, digest: await stepper.digest() });
+    stepper.dispose();
+  }
+  return outcomes;
+}
+
+async function inTwoProcesses(
+  files: StepFiles,
+  precision: Precision,
+  steps: number,
+  { backend }: SuiteOptions,
+): Promise<Outcome[]> {
+  process.env['DIFFMAVIL_CUBLASLT_TUNE'] = 'off';
+  const outcomes: Outcome[] = [];
+  for (let run = 0; run < 2; run++) {
+    const side = startSide(backend as Side, { ...files, precision });
+    await side.ask();
+    const { losses } = await side.ask<Replies['steps']>({ do: 'steps', count: steps });
+    outcomes.push({ losses, ...(await side.ask<Replies['digest']>({ do: 'digest' })) });
+    await side.stop();
+  }
+  return outcomes;
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pre-training as a run does it: new clips, masks, timesteps and noise in every step, patches uploaded, losses read. Clips are windows of one signal,
+// so that there is something to learn and nothing to decode.
+import { fold, makeKey, normals } from '@diffmavil/core';
+import type { Key, Precision } from '@diffmavil/core';
+import {
+  initializeParameters,
+  modalities,
+  patchValues,
+  presets,
+  pretrainForward,
+  tokenCount,
+} from '@diffmavil/model';
+import type { Modality, ModelConfig, PresetName } from '@diffmavil/model';
+import { delegatedKernels } from '@diffmavil/native';
+import { trainStep } from '@diffmavil/trainer';
+import type { LossOutputs, TrainState } from '@diffmavil/trainer';
+import * as tf from '@tensorflow/tfjs-core';
+import { useBackend } from '../backends.ts';
+import { drawInput } from '../curriculum.ts';
+import { median, quantile } from '../rounds.ts';
+import { stepFlops } from '../step-flops.ts';
+import { optimizer, trainerOptimizer } from '../step-setup.ts';
+import { startWaitTimer } from '../wait-timer.ts';
+import { modelUnits } from './rows.ts';
+import type { Row, Suite, SuiteOptions } from './rows.ts';
+
+const maskRatio = 0.8;
+
+export const training: Suite = {
+  plan: (options) =>
+    modelUnits(options).map(({ preset, precision }) => ({
+      suite: 'training',
+      rows: [rowName(preset, precision, options)],
+      limitSeconds: 240,
+      strict: true,
+      preset,
+      precision,
+    })),
+
+  async run({ preset = 'small', precision = 'float32' }, options, report) {
+    await useBackend(options.backend, options.threads);
+    report(await trainingRow(preset, precision, options));
+  },
+};
+
+function rowName(preset: PresetName, precision: Precision, options: SuiteOptions): string {
+  return `${preset} ${precision}, ${options.steps} steps of ${batchOf(precision, options)} clips`;
+}
+
+/** In float32 products take about ten times as long. */
+function batchOf(precision: Precision, { emulated }: SuiteOptions): number {
+  if (emulated) return 2;
+  return precision === 'float32' ? 16 : 64;
+}
+
+interface StepFigures {
+  readonly loss: number;
+  /** Making the batch and handing it to the backend. */
+  readonly inputMs: number;
+  readonly stepMs: number;
+  /** Of the step, without the wait for its results. */
+  readonly hostMs: number;
+}
+
+async function trainingRow(
+  preset: PresetName,
+  precision: Precision,
+  options: SuiteOptions,
+): Promise<Omit<Row, 'suite'>> {
+  const config = presets[preset];
+  const batch = batchOf(precision, options);
+  const run = startRun(config, precision, batch);
+  // What the first step allocates, and caches of kernels and products.
+  await run.step();
+  const tensorsBefore = tf.memory().numTensors;
+  const start = performance.now();
+  const steps: StepFigures[] = [];
+  for (let i = 0; i < options.steps; i++) steps.push(await run.step());
+  const seconds = (performance.now() - start) / 1000;
+  const extraTensors = tf.memory().numTensors - tensorsBefore;
+  const { unreliable: _, ...memory } = tf.memory();
+  run.dispose();
+
+  const losses = steps.map(({ loss }) => loss);
+  const tenth = Math.ceil(losses.length / 10);
+  const [first, last] = [mean(losses.slice(0, tenth)), mean(losses.slice(-tenth))];
+  const finite = losses.every(Number.isFinite);
+  const falls = losses.length === 1 || last < first;
+  const stepMs = steps.map((step) => step.stepMs);
+  const flops = stepFlops(config, batch, maskRatio);
+  const figures = {
+    clipsPerSecond: (batch * options.steps) / seconds,
+    stepMs: { median: median(stepMs), p10: quantile(stepMs, 0.1), p90: quantile(stepMs, 0.9) },
+    inputMs: { median: median(steps.map(({ inputMs }) => inputMs)) },
+    hostShare: sum(steps.map(({ hostMs }) => hostMs)) / sum(stepMs),
+    flops,
+    mfu: mfuOf(flops, median(stepMs), precision, options),
+    memory,
+    extraTensors,
+    delegatedKernels: delegatedKernels(),
+    loss: { first, last },
+    losses,
+  };
+  const name = rowName(preset, precision, options);
+  if (finite && falls && extraTensors === 0) return { name, state: 'passed', figures };
+  const reason = `expected finite losses that fall and no tensors left, got ${first} to ${last} and ${extraTensors} tensors`;
+  return { name, state: 'failed', reason, figures };
+}
+
+/** Share of the data sheet's operations, 0..1; null where nothing is timed or the device is not known. */
+export function mfuOf(
+  flops: number,
+  stepMs: number,
+  precision: Precision,
+  { emulated, peak }: Pick<SuiteOptions, 'emulated' | 'peak'>,
+): number | null {
+  return emulated || peak === null ? null : flops / (stepMs / 1000) / peak[precision];
+}
+
+interface Run {
+  readonly step: () => Promise<StepFigures>;
+  readonly dispose: () => void;
+}
+
+function startRun(config: ModelConfig, precision: Precision, batch: number): Run {
+  const parameters = initializeParameters(config, makeKey(1));
+  const zeros = (): Record<string, tf.Tensor> =>
+    Object.fromEntries(
+      Object.entries(parameters).map(([name, { shape }]) => [name, tf.zeros(shape)]),
+    );
+  let state: TrainState = { parameters, firstMoments: zeros(), secondMoments: zeros() };
+  let step = 0;
+  const clips = Object.fromEntries(modalities(config).map((m) => [m, clipMaker(config, m, batch)]));
+  const timer = startWaitTimer();
+
+  return {
+    step: async () => {
+      const key = fold(makeKey(2), step);
+      const start = performance.now();
+      const inputs = Object.fromEntries(
+        modalities(config).map((m) => {
+          const own = fold(key, m);
+          return [m, { patches: clips[m]!(own), ...drawInput(config, m, maskRatio, batch, own) }];
+        }),
+      );
+      const loss = (weights: TrainState['parameters']): LossOutputs => {
+        const outputs = pretrainForward(config, weights, inputs, maskRatio, { precision });
+        const scalars = Object.entries(outputs).filter(([, tensor]) => tensor.size === 1);
+        return Object.fromEntries(scalars) as LossOutputs;
+      };
+      const begun = performance.now();
+      const waited = timer.waitedMs();
+      const { learningRate } = optimizer;
+      const how = { step, learningRate, optimizer: trainerOptimizer, clips: [] };
+      const done = await trainStep(state, loss, how);
+      const stepMs = performance.now() - begun;
+      tf.dispose(inputs as unknown as tf.TensorContainer);
+      state = done.state;
+      step++;
+      const hostMs = stepMs - (timer.waitedMs() - waited);
+      return { loss: done.figures.loss, inputMs: begun - start, stepMs, hostMs };
+    },
+    dispose: () => {
+      timer.stop();
+      tf.dispose(state as unknown as tf.TensorContainer);
+    },
+  };
+}
+
+/** Makes patches [batch, tokens, values]: each clip is a window, somewhere, of three sines and a little noise, as long as two clips. */
+function clipMaker(config: ModelConfig, m: Modality, batch: number): (key: Key) => tf.Tensor3D {
+  const [tokens, values] = [tokenCount(config, m), patchValues(config, m)];
+  const size = tokens * values;
+  const signal = normals(fold(makeKey(4), m), 2 * size);
+  for (const [i, noise] of signal.entries()) {
+    // Periods within a patch and across some: no two are multiples of each other.
+    signal[i] = 0.1 * noise + Math.sin(i / 7) + Math.sin(i / 61) + Math.sin(i / (3.3 * values));
+  }
+  return (key) => {
+    const patches = new Float32Array(batch * size);
+    for (let clip = 0; clip < batch; clip++) {
+      const [draw = 0] = normals(fold(key, 'window', clip), 1);
+      const begin = Math.floor(size * (0.5 + 0.5 * Math.tanh(draw)));
+      patches.set(signal.subarray(begin, begin + size), clip * size);
+    }
+    return tf.tensor3d(patches, [batch, tokens, values]);
+  };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+const mean = (values: readonly number[]): number => sum(values) / values.length;
