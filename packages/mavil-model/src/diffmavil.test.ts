@@ -4,7 +4,7 @@ import { devices, expectClose, expectNoLeak } from '@diffmavil/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { defineModel } from './config.ts';
+import { defineModel, tokenCount } from './config.ts';
 import type { PartialModelConfig } from './config.ts';
 import { DiffMavil } from './diffmavil.ts';
 import type { AudioClip, VideoClip } from './diffmavil.ts';
@@ -199,6 +199,11 @@ describe('DiffMavil', () => {
     await expect(model.reconstruct(sound, { steps: 0 })).rejects.toThrow(
       'reconstruct: expected a whole number of steps from 1, got 0',
     );
+    for (const maskRatio of [0, 0.999, 1.5]) {
+      await expect(model.reconstruct(sound, { maskRatio })).rejects.toThrow(
+        `reconstruct: audio: expected a mask ratio that leaves visible and masked tokens of ${tokenCount(model.config, 'audio')}, got ${maskRatio}`,
+      );
+    }
     await expect(model.reconstruct(sound, { steps: 2 })).rejects.toThrow(
       'samplePatches: expected a model of raw targets, got one of normalised targets, which cannot be noised again. Try: one step',
     );

@@ -72,6 +72,7 @@ describe('pretrainVisibleCount', () => {
     const single = audioOnly(8, { loss: { intraWeight: 0 } });
     expect(() => visible(single, 0.9)).toThrow(message(0.9));
     expect(() => visible(single, 0)).toThrow(message(0));
+    expect(() => visible(single, 1.5)).toThrow(message(1.5));
   });
 });
 

@@ -110,7 +110,7 @@ export function pretrainVisibleCount(
   where: string,
 ): number {
   const tokens = tokenCount(config, modality);
-  const visible = visibleTokenCount(config, modality, ratio);
+  const visible = ratio >= 0 && ratio < 1 ? visibleTokenCount(config, modality, ratio) : 0;
   if (visible < 1 || visible >= tokens) {
     throw new ConfigError(
       `${where}: expected a mask ratio that leaves visible and masked tokens of ${tokens}, got ${ratio}`,

@@ -23,6 +23,9 @@ import { checkSameBatch, noisedTargets, splitTokens } from './split-tokens.ts';
 import type { ModalityInput, SplitTokens } from './split-tokens.ts';
 import { givenTargets } from './teacher.ts';
 
+/** Who the errors of a pass come from. */
+const caller = 'pretrainForward';
+
 /** Outputs of a pass; what a configuration has no use for is left out. Losses are unweighted but for `loss`. */
 export type PretrainOutputs = {
   /** Weighted total, scalar. */
@@ -59,32 +62,27 @@ export function pretrainForward(
   maskRatio: MaskRatios,
   options: PretrainOptions = {},
 ): PretrainOutputs {
-  refuseOverlap(config, 'pretrainForward');
+  refuseOverlap(config, caller);
   return tf.tidy(() => {
     const present = modalities(config);
     const split = perModality(present, (m) =>
-      splitTokens(config, m, inputs, maskRatioOf(maskRatio, m)),
+      splitTokens(config, m, inputs, maskRatioOf(maskRatio, m), caller),
     );
-    checkSameBatch(split);
+    checkSameBatch(split, caller);
 
     const views = encodeViews(config, parameters, split, options);
     const fused = fuse(config, parameters, views.first, options);
     const raw = perModality(present, (m) => targetPatches(config, m, of(split, m).patches));
-    const predictions = decode(
-      config,
-      parameters,
-      perModality(present, (m) => decoderInput(config, m, split, fused, of(raw, m))),
-      options,
-    );
-    const score = (m: Modality): tf.Scalar => {
+    const shown = perModality(present, (m) => decoderInput(config, m, split, fused, of(raw, m)));
+    const predictions = decode(config, parameters, shown, options);
+    const embeddings = embed(config, parameters, views.first, options);
+    const { audio: audioLoss, video: videoLoss } = perModality(present, (m) => {
       const targets = targetsOf(config, m, of(inputs, m), of(raw, m));
       return reconstructionLoss(config, of(predictions, m), targets, of(split, m).masked);
-    };
-
-    const embeddings = embed(config, parameters, views.first, options);
+    });
     const terms = {
-      ...(config.audio && { audioLoss: score('audio') }),
-      ...(config.video && { videoLoss: score('video') }),
+      ...(audioLoss && { audioLoss }),
+      ...(videoLoss && { videoLoss }),
       ...contrast(config, parameters, embeddings, views.second, options),
     };
     return {
@@ -155,7 +153,7 @@ function targetsOf(
   raw: tf.Tensor,
 ): tf.Tensor {
   if (targets.kind === 'patches') return raw;
-  return givenTargets(targets, input.targets, raw.shape, `pretrainForward: ${modality}`);
+  return givenTargets(targets, input.targets, raw.shape, `${caller}: ${modality}`);
 }
 
 /** Instance embeddings from the uni-modal tokens [MAViL §3.2], [batch, width] each. */

@@ -9,7 +9,7 @@ import type { Modality, ModelConfig } from './config.ts';
 import { targetPatches } from './diffusion.ts';
 import { mapPresent } from './fusion.ts';
 import type { PerModality } from './fusion.ts';
-import { drawMask, maskRatioOf } from './masking.ts';
+import { drawMask, maskRatioOf, pretrainVisibleCount } from './masking.ts';
 import type { MaskRatios } from './masking.ts';
 import type { Parameters } from './parameters.ts';
 import { maskedPredictor } from './predict-masked.ts';
@@ -55,13 +55,16 @@ export function reconstructPatches(
   patches: PerModality<tf.Tensor>,
   options: ReconstructOptions = {},
 ): PerModality<PatchReconstruction> {
-  const { steps = 1, keptSteps = 0, seed = 0 } = options;
+  const { steps = 1, keptSteps = 0, seed = 0, maskRatio = 0.8 } = options;
   if (!Number.isInteger(steps) || steps < 1) {
     throw new ConfigError(`reconstruct: expected a whole number of steps from 1, got ${steps}`);
   }
   if (!Number.isInteger(keptSteps) || keptSteps < 0 || keptSteps > steps) {
     throw new ConfigError(`reconstruct: expected keptSteps 0..${steps}, got ${keptSteps}`);
   }
+  mapPresent(patches, (_, m) =>
+    pretrainVisibleCount(oneView(config), m, maskRatioOf(maskRatio, m), `reconstruct: ${m}`),
+  );
   const key = fold(makeKey(seed), 'reconstruct');
   // Plain arrays: nothing for the tidy to keep.
   return tf.tidy(
@@ -72,6 +75,11 @@ export function reconstructPatches(
   );
 }
 
+/** Without a second view any ratio will do. */
+function oneView(config: ModelConfig): ModelConfig {
+  return { ...config, loss: { ...config.loss, intraWeight: 0 } };
+}
+
 function reconstructOnce(
   config: ModelConfig,
   parameters: Parameters,
@@ -80,8 +88,6 @@ function reconstructOnce(
   { maskRatio = 0.8, timestep }: ReconstructOptions,
 ): PerModality<PatchReconstruction> {
   const last = config.masked.kind === 'diffused' ? config.masked.timesteps : 1;
-  // There is no second view here, so any ratio will do.
-  const oneView = { ...config, loss: { ...config.loss, intraWeight: 0 } };
   const split = mapPresent(patches, (tensor, m) => {
     const ratio = maskRatioOf(maskRatio, m);
     const keys = tf.tensor2d(keysTensorData([fold(key, m, 'noise')]), [1, 4], 'int32');
@@ -91,7 +97,7 @@ function reconstructOnce(
       timesteps: [timestep ?? last],
       noise: { keys },
     };
-    return splitTokens(oneView, m, { [m]: input }, ratio);
+    return splitTokens(oneView(config), m, { [m]: input }, ratio, 'reconstruct');
   });
   const targets = mapPresent(patches, (tensor, m) => targetPatches(config, m, tensor));
   const diffused = config.masked.kind === 'diffused' ? split : {};
@@ -119,16 +125,7 @@ function reconstructInSteps(
     order: maskOf(config, m, maskRatioOf(maskRatio, m), key),
     keys: [fold(key, m)],
   }));
-  const kept = new Set(
-    Array.from({ length: keptSteps }, (_, i) => Math.floor(((i + 1) * steps) / keptSteps) - 1),
-  );
-  const states: { timestep: number; values: PerModality<Float32Array> }[] = [];
-  let step = 0;
-  const onStep = ({ step: { timestep }, noised }: SampleState): void => {
-    if (!kept.has(step++)) return;
-    const values = mapPresent(noised, (x) => x.dataSync<'float32'>().slice());
-    states.push({ timestep, values });
-  };
+  const { states, onStep } = keepStates(steps, keptSteps);
   const predicted = samplePatches(config, parameters, inputs, maskRatio, {
     steps,
     onStep,
@@ -146,6 +143,32 @@ function reconstructInSteps(
     }));
     return { ...made, path };
   });
+}
+
+/** A state of a sampling path, its values [masked, targetPatchValues]. */
+interface KeptState {
+  readonly timestep: number;
+  readonly values: PerModality<Float32Array>;
+}
+
+/** Collects `count` states of a path, spread evenly over its steps, the last among them. */
+function keepStates(
+  steps: number,
+  count: number,
+): { readonly states: readonly KeptState[]; readonly onStep: (state: SampleState) => void } {
+  const kept = new Set(
+    Array.from({ length: count }, (_, i) => Math.floor(((i + 1) * steps) / count) - 1),
+  );
+  const states: KeptState[] = [];
+  let at = 0;
+  return {
+    states,
+    onStep: ({ step: { timestep }, noised }) => {
+      if (!kept.has(at++)) return;
+      const values = mapPresent(noised, (x) => x.dataSync<'float32'>().slice());
+      states.push({ timestep, values });
+    },
+  };
 }
 
 /** int32 [1, tokens]: which tokens of the clip are visible, first. */

@@ -81,9 +81,9 @@ export function samplePatches(
       loss: { ...config.loss, intraWeight: 0 },
     };
     const split = mapPresent(inputs, (_, m) =>
-      splitTokens(plain, m, inputs, maskRatioOf(maskRatio, m)),
+      splitTokens(plain, m, inputs, maskRatioOf(maskRatio, m), 'samplePatches'),
     );
-    checkSameBatch(split);
+    checkSameBatch(split, 'samplePatches');
     const predict = maskedPredictor(config, parameters, split, options);
     const draw = (step: number): PerModality<tf.Tensor3D> =>
       mapPresent(split, ({ masked }, m) => {

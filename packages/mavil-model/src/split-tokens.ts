@@ -43,14 +43,15 @@ export interface SplitTokens {
   readonly noise: NoiseInput | null;
 }
 
-/** Throws ConfigError when a modality or its noise is missing, ShapeError when a shape does not fit. */
+/** Throws ConfigError when a modality or its noise is missing, ShapeError when a shape does not fit, both from `caller`. */
 export function splitTokens(
   config: ModelConfig,
   modality: Modality,
   inputs: PerModality<ModalityInput>,
   maskRatio: number,
+  caller: string,
 ): SplitTokens {
-  const where = `pretrainForward: ${modality}`;
+  const where = `${caller}: ${modality}`;
   const input = inputs[modality];
   if (input === undefined) {
     throw new ConfigError(
@@ -142,12 +143,12 @@ export function noisedTargets(
   return diffuseMasked(config.masked, targets, masked, timesteps, noise);
 }
 
-/** Throws ShapeError unless both modalities bring the same clips. */
-export function checkSameBatch({ audio, video }: PerModality<SplitTokens>): void {
+/** Throws ShapeError, from `caller`, unless both modalities bring the same clips. */
+export function checkSameBatch({ audio, video }: PerModality<SplitTokens>, caller: string): void {
   const [first, second] = [audio?.visible.shape[0], video?.visible.shape[0]];
   if (first !== undefined && second !== undefined && first !== second) {
     throw new ShapeError(
-      `pretrainForward: expected as many audio clips as video clips, got ${first} and ${second}`,
+      `${caller}: expected as many audio clips as video clips, got ${first} and ${second}`,
     );
   }
 }
