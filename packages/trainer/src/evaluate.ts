@@ -212,8 +212,35 @@ async function forEachBatch(
   options: EvaluationOptions,
   run: (samples: LoadedSample[]) => void,
 ): Promise<Record<string, string>> {
-  const { clips, workers, cacheFolder, maxClipSeconds, windows = 1 } = options;
-  const loader = new ClipLoader({
+  const loader = clipLoader(model, input, options);
+  const progress = startProgress(options.output, 'clips', options.clips.length);
+  try {
+    let batch: LoadedSample[] = [];
+    let done = 0;
+    for await (const sample of loader.each()) {
+      batch.push(sample);
+      if (batch.length < options.batch) continue;
+      run(batch);
+      done += batch.length;
+      batch = [];
+      progress.update(done);
+    }
+    if (batch.length > 0) run(batch);
+    progress.update(options.clips.length);
+    progress.end();
+    return loader.badClips;
+  } finally {
+    await loader.close();
+  }
+}
+
+/** Clips as they are, none of them refused. */
+function clipLoader(
+  model: ModelFolder,
+  input: ClassifierInput,
+  { clips, workers, cacheFolder, maxClipSeconds, windows = 1 }: EvaluationOptions,
+): ClipLoader {
+  return new ClipLoader({
     clips,
     spec: {
       model: model.config,
@@ -230,25 +257,6 @@ async function forEachBatch(
     badClips: {},
     onBadClip: () => {},
   });
-  const progress = startProgress(options.output, 'clips', clips.length);
-  try {
-    let batch: LoadedSample[] = [];
-    let done = 0;
-    for await (const sample of loader.each()) {
-      batch.push(sample);
-      if (batch.length < options.batch) continue;
-      run(batch);
-      done += batch.length;
-      batch = [];
-      progress.update(done);
-    }
-    if (batch.length > 0) run(batch);
-    progress.update(clips.length);
-    progress.end();
-    return loader.badClips;
-  } finally {
-    await loader.close();
-  }
 }
 
 /** What the classifier of a model folder reads: what it has a head for, both before one. */

@@ -210,22 +210,8 @@ export function summarizeRun(
   const steps = stepsOf(records);
   const starts = records.filter((record) => record.event === 'start');
   const start = starts.at(-1);
-  const last = records.at(-1);
-  const rates = steps
-    .map((record) => number(withThroughput(record)['clips per second']))
-    .filter((rate) => rate !== null)
-    .sort((a, b) => a - b);
-  const ended = last?.event === 'end' ? last['finished'] : null;
-  const name = (value: unknown): string => (typeof value === 'string' ? value : 'unknown');
   return {
-    status:
-      ended === true
-        ? 'finished'
-        : ended === false
-          ? 'stopped'
-          : steps.length === 0
-            ? 'empty'
-            : 'unfinished',
+    status: statusOf(records, steps),
     steps: steps.at(-1)?.step ?? 0,
     plannedSteps: number(start?.['steps']),
     epochs: steps.length === 0 ? 0 : (number(steps.at(-1)!['epoch']) ?? 0) + 1,
@@ -236,14 +222,39 @@ export function summarizeRun(
     maskRatio: ends(steps, 'maskRatio'),
     batch: ends(steps, 'batch'),
     stepMs: steps.reduce((sum, record) => sum + (number(record['elapsedMs']) ?? 0), 0),
-    clipsPerSecond: rates[Math.floor(rates.length / 2)] ?? null,
+    clipsPerSecond: medianRate(steps),
     resumes: starts.filter((record) => (number(record['resumedFrom']) ?? 0) > 0).length,
-    badClips: new Map(
-      records
-        .filter((record) => record.event === 'bad-clip')
-        .map((record) => [name(record['clip']), name(record['reason'])]),
-    ),
+    badClips: badClipsOf(records),
   };
+}
+
+function statusOf(
+  records: readonly LogRecord[],
+  steps: readonly LogRecord[],
+): RunSummary['status'] {
+  const last = records.at(-1);
+  const finished = last?.event === 'end' ? last['finished'] : null;
+  if (finished === true) return 'finished';
+  if (finished === false) return 'stopped';
+  return steps.length === 0 ? 'empty' : 'unfinished';
+}
+
+/** Clips per second. */
+function medianRate(steps: readonly LogRecord[]): number | null {
+  const rates = steps
+    .map((record) => number(withThroughput(record)['clips per second']))
+    .filter((rate) => rate !== null)
+    .sort((a, b) => a - b);
+  return rates[Math.floor(rates.length / 2)] ?? null;
+}
+
+function badClipsOf(records: readonly LogRecord[]): Map<string, string> {
+  const name = (value: unknown): string => (typeof value === 'string' ? value : 'unknown');
+  return new Map(
+    records
+      .filter((record) => record.event === 'bad-clip')
+      .map((record) => [name(record['clip']), name(record['reason'])]),
+  );
 }
 
 /** First and last finite value of a field. */

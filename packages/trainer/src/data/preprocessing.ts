@@ -4,6 +4,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { logMel, padOrCut } from '@diffmavil/audio-spectrogram';
+import type { DecodedClip } from '@diffmavil/media';
 import type { Preprocessor } from '@diffmavil/model';
 import { imageNetMean, imageNetStd } from '@diffmavil/video-patchify';
 import { writeFileAtomically } from '../atomic-folder.ts';
@@ -63,6 +64,13 @@ export async function buildPreprocessor(options: Options): Promise<Preprocessor>
   return preprocessor;
 }
 
+/** Of values of a log-mel. */
+interface Sums {
+  count: number;
+  sum: number;
+  squares: number;
+}
+
 type AudioShape = { readonly sampleRate: number; readonly mels: number; readonly frames: number };
 
 async function measure(
@@ -80,7 +88,7 @@ async function measure(
     sharedWindow: data.sharedWindow,
     maxClipSeconds: data.maxClipSeconds,
   });
-  const sums = { count: 0, sum: 0, squares: 0 };
+  const sums: Sums = { count: 0, sum: 0, squares: 0 };
   const progress = startProgress(output, 'audio statistics', sample.length);
   for (let start = 0; start < sample.length; start += decodedTogether) {
     const group = sample.slice(start, start + decodedTogether);
@@ -89,20 +97,7 @@ async function measure(
     );
     for (const result of opened) {
       // An unreadable clip is the loader's to report.
-      if (result.status === 'rejected') continue;
-      try {
-        const mel = padOrCut(
-          logMel(result.value.waveform, { sampleRate: result.value.sampleRate, mels: audio.mels }),
-          audio.frames,
-        );
-        for (const value of mel.values) {
-          sums.count++;
-          sums.sum += value;
-          sums.squares += value * value;
-        }
-      } catch {
-        continue;
-      }
+      if (result.status === 'fulfilled') addLogMel(sums, result.value, audio);
     }
     progress.update(Math.min(start + decodedTogether, sample.length));
   }
@@ -114,4 +109,20 @@ async function measure(
   }
   const mean = sums.sum / sums.count;
   return { mean, std: Math.sqrt(sums.squares / sums.count - mean * mean) };
+}
+
+/** Adds a clip's log-mel; nothing where it has no sound. */
+function addLogMel(sums: Sums, clip: DecodedClip, { mels, frames }: AudioShape): void {
+  let values: Float32Array;
+  try {
+    const { waveform, sampleRate: rate } = clip;
+    values = padOrCut(logMel(waveform, { sampleRate: rate, mels }), frames).values;
+  } catch {
+    return;
+  }
+  for (const value of values) {
+    sums.count++;
+    sums.sum += value;
+    sums.squares += value * value;
+  }
 }
