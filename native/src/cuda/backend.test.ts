@@ -6,7 +6,7 @@ import { delegatedKernels, resetDelegatedKernels } from '../delegate.ts';
 import { registerNative } from '../register.ts';
 import type { CudaBackend } from './backend.ts';
 import { registerCuda } from './register.ts';
-import { noDevice, skipNote, useCuda } from './test-cuda.ts';
+import { filled, noDevice, skipNote, useCuda } from './test-cuda.ts';
 
 describe.skipIf(noDevice)(`the backend diffmavil-cuda${skipNote}`, () => {
   let backend: CudaBackend;
@@ -51,7 +51,7 @@ describe.skipIf(noDevice)(`the backend diffmavil-cuda${skipNote}`, () => {
   });
 
   it('does not hold up the thread in data(), and keeps the order of what was asked for', async () => {
-    const x = tf.fill([100], 2);
+    const x = filled(100, 2);
     const y = tf.square(x);
     const first = y.data();
     const z = tf.square(y);
@@ -69,7 +69,7 @@ describe.skipIf(noDevice)(`the backend diffmavil-cuda${skipNote}`, () => {
 
   it('measures kernels by the device', async () => {
     const x = tf.ones([1000]);
-    const { kernelMs } = await tf.time(() => void tf.square(x).dispose());
+    const { kernelMs } = await tf.time(() => tf.square(x).dispose());
     expect(kernelMs).toBeGreaterThanOrEqual(0);
     await expect(
       tf.time(() => {
@@ -88,7 +88,7 @@ describe.skipIf(noDevice)(`the backend diffmavil-cuda${skipNote}`, () => {
     value.dispose();
     resetDelegatedKernels();
     const [names] = tf.tidy(() => [tf.unique(tf.tensor1d(['a', 'b', 'a'])).indices.dataSync()]);
-    expect([...names!]).toEqual([0, 1, 0]);
+    expect([...names]).toEqual([0, 1, 0]);
     expect(delegatedKernels()).toEqual({ Unique: 1 });
   });
 
@@ -111,7 +111,7 @@ describe.skipIf(noDevice)(`the backend diffmavil-cuda${skipNote}`, () => {
 
   it('stands beside the backend of the processor', async () => {
     registerNative();
-    const x = tf.fill([20], 3);
+    const x = filled(20, 3);
     await tf.setBackend('diffmavil-cpu');
     const y = tf.square(x); // brings x over
     expect(y.dataSync()[19]).toBe(9);

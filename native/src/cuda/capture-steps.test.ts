@@ -3,7 +3,7 @@ import { adamwUpdate, linear, valueAndGrads } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { captureSteps } from './capture-steps.ts';
-import { noDevice, skipNote, useCuda } from './test-cuda.ts';
+import { filled, noDevice, skipNote, useCuda } from './test-cuda.ts';
 
 type Weights = Record<string, tf.Tensor>;
 
@@ -32,7 +32,7 @@ async function train(capture: boolean): Promise<{ losses: number[]; counts: obje
   const passes = (inputs: { x: tf.Tensor }): Weights => {
     const { outputs, grads } = valueAndGrads(() => {
       const y = linear(inputs.x, state.parameters['weight']!, state.parameters['bias']!);
-      return { loss: tf.mean(tf.square(y)) as tf.Scalar };
+      return { loss: tf.mean(tf.square(y)) };
     }, state.parameters);
     return { loss: outputs.loss, ...grads };
   };
@@ -56,10 +56,10 @@ async function train(capture: boolean): Promise<{ losses: number[]; counts: obje
     );
     losses.push((await loss!.data())[0]!);
     tf.dispose([x, loss!, gradients]);
-    state = update as typeof state;
+    state = update;
   }
   steps.dispose();
-  tf.dispose(state as unknown as tf.NamedTensorMap);
+  tf.dispose(state);
   return { losses, counts: steps.counts };
 }
 
@@ -76,13 +76,13 @@ describe.skipIf(noDevice)(`captureSteps${skipNote}`, () => {
   });
 
   it('is recorded anew when a tensor that it uses has been replaced', () => {
-    let factor = tf.fill([20], 2);
+    let factor = filled(20, 2);
     const doubled = captureSteps(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, factor) }));
-    const x = tf.fill([20], 3);
+    const x = filled(20, 3);
     const value = (): number => tf.tidy(() => doubled({ x }).y.dataSync()[0]!);
     expect([value(), value(), value()]).toEqual([6, 6, 6]);
     factor.dispose();
-    factor = tf.fill([20], 5);
+    factor = filled(20, 5);
     expect([value(), value()]).toEqual([15, 15]);
     expect(doubled.counts).toEqual({ plain: 1, recorded: 2, replayed: 2 });
     doubled.dispose();
@@ -93,7 +93,7 @@ describe.skipIf(noDevice)(`captureSteps${skipNote}`, () => {
     const scaled = captureSteps(({ x, by }: { x: tf.Tensor; by: tf.Tensor }) => ({
       y: tf.mul(x, by),
     }));
-    const x = tf.fill([20], 3);
+    const x = filled(20, 3);
     const values = [2, 3, 4, 5].map((number) =>
       tf.tidy(() => scaled({ x, by: tf.scalar(number) }).y.dataSync()[19]!),
     );
@@ -108,7 +108,7 @@ describe.skipIf(noDevice)(`captureSteps${skipNote}`, () => {
       const y = tf.square(x);
       return { y: tf.mul(y, y.dataSync()[0]!) };
     });
-    const x = tf.fill([20], 2);
+    const x = filled(20, 2);
     tf.dispose(reading({ x }));
     expect(() => reading({ x })).toThrow(/captur|record/);
     const squared = tf.square(x);

@@ -117,7 +117,7 @@ function record<I extends Tensors, O extends Tensors>(
     return { device, graph, outside: recording.outside, inputs: own, outputs: kept };
   } catch (error) {
     device.free(device.captureEnd());
-    tf.dispose(own as tf.NamedTensorMap);
+    tf.dispose(own);
     throw error;
   } finally {
     binding.recording = null;

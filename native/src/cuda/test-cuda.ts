@@ -20,3 +20,8 @@ export async function useCuda(): Promise<CudaBackend> {
   await tf.setBackend(cudaBackendName);
   return tf.backend() as CudaBackend;
 }
+
+/** So many times the same number, more than JavaScript keeps for itself. */
+export function filled(size: number, value: number): tf.Tensor1D {
+  return tf.tensor1d(new Float32Array(size).fill(value));
+}
