@@ -16,7 +16,7 @@ describe.skipIf(noAddon)(`the addon${skipNote}`, () => {
   });
 
   it('says what it is', () => {
-    expect(addon.abi).toBe(1);
+    expect(addon.abi).toBe(2);
     expect(['baseline', 'avx2', 'avx512', 'avx512bf16']).toContain(addon.isa);
     expect(addon.threads).toBeGreaterThanOrEqual(1);
   });

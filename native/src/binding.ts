@@ -144,8 +144,10 @@ export function isOutOfMemory(error: unknown): boolean {
 /** Too little memory is a fault the user can do something about; any other is one of ours. */
 export function withAdvice(error: unknown): unknown {
   if (!isOutOfMemory(error)) return error;
+  // What a device library advises is for programs without a collector.
+  const [problem] = (error as Error).message.split('. Try: ');
   return new DeviceError(
-    `native: ${(error as Error).message}. Try: smaller batches, or dispose() of tensors sooner`,
+    `native: ${problem}. Try: smaller batches, or dispose() of tensors sooner`,
     { cause: error },
   );
 }
