@@ -1,94 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ops that a training step of the preset `base` spends its time in, at its shapes for two clips and mask ratio 0.8: 626 visible video
 // tokens of width 768 in the encoder, 2510 masked ones of width 512 in the decoder, 2 x 512 audio tokens in windows.
-//
-// A case comes in sizes: `share` of its rows, so that a slow backend can be given less work. B batch, T tokens, C width.
-import { fold, makeKey, normals, permutation, valueAndGrads } from '@diffmavil/core';
-import {
-  adamwUpdate,
-  attentionBranch,
-  gatherTokens,
-  gelu,
-  layerNorm,
-  mlpBranch,
-  scatterTokens,
-} from '@diffmavil/core';
-import type { Precision } from '@diffmavil/core';
+import { adamwUpdate, gatherTokens, gelu, layerNorm, scatterTokens } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Cost } from './ceilings.ts';
-
-/** One way to run an op, on tensors that are there already. */
-export interface Phase {
-  readonly name: 'forward' | 'backward' | 'forward + backward' | 'update';
-  readonly cost: Cost;
-  readonly run: (precision: Precision) => void;
-}
-
-export interface OpCase {
-  readonly name: string;
-  /** Arithmetic of its matrix products that it offers. */
-  readonly precisions: readonly Precision[];
-  /** Compared with memory, and with no other backend. Default false. */
-  readonly alone?: boolean;
-  /** Makes the tensors on the active backend. */
-  readonly make: (share: number) => { readonly phases: Phase[]; readonly dispose: () => void };
-}
-
-type Tensors = Record<string, tf.Tensor>;
-
-const key = makeKey(1);
-const float32 = ['float32'] as const;
-const both = ['float32', 'bfloat16'] as const;
-const rowsOf = (rows: number, share: number): number => Math.max(4, Math.round(rows * share));
-
-function normal(...shape: number[]): tf.Tensor {
-  const values = normals(fold(key, ...shape), tf.util.sizeFromShape(shape));
-  return tf.tensor(values, shape);
-}
-
-/** int32 [batch, count]: distinct tokens of each sample. */
-function indices(batch: number, count: number, tokens: number): tf.Tensor {
-  const values = Array.from({ length: batch }, (_, i) => [
-    ...permutation(fold(key, i), tokens).subarray(0, count),
-  ]);
-  return tf.tensor2d(values, [batch, count], 'int32');
-}
-
-const bytesOf = (...tensors: readonly tf.Tensor[]): number =>
-  tensors.reduce((sum, { size }) => sum + 4 * size, 0);
-
-/**
- * The phases of an op with a gradient. `flops` is of its forward pass; backward takes twice as much when all of it are products. Bytes are
- * those of the inputs and the output, read and written once, and of their gradients. The backward pass starts from the sum of the output.
- */
-function differentiable(
-  given: Tensors,
-  flops: number,
-  outputSize: number,
-  forward: (precision: Precision) => tf.Tensor,
-  fixed: Tensors = {},
-): ReturnType<OpCase['make']> {
-  const bytes = bytesOf(...Object.values(given)) + 4 * outputSize;
-  return {
-    phases: [
-      {
-        name: 'forward',
-        cost: { flops, bytes },
-        run: (precision) => forward(precision).dispose(),
-      },
-      {
-        name: 'forward + backward',
-        cost: { flops: 3 * flops, bytes: 3 * bytes },
-        run: (precision) => {
-          const loss = (): { loss: tf.Tensor } => ({ loss: tf.sum(forward(precision)) });
-          const { outputs, grads } = valueAndGrads(loss, given);
-          tf.dispose([outputs, grads]);
-        },
-      },
-    ],
-    dispose: () => tf.dispose([given, fixed]),
-  };
-}
+import { branchOpCases } from './branch-op-cases.ts';
+import { memoryOpCases } from './memory-op-cases.ts';
+import { affine, bytesOf, differentiable, float32, indices, normal, rowsOf } from './op-case.ts';
+import type { OpCase, Tensors } from './op-case.ts';
 
 /** a · b with either operand transposed: NN a layer's forward pass in tfjs's layout, NT in PyTorch's, TN a weight's gradient. */
 function matmul(layout: 'NN' | 'NT' | 'TN', m: number, k: number, n: number): OpCase {
@@ -120,169 +38,6 @@ function rowOp(
     make: (share) => {
       const given = { x: normal(rowsOf(rows, share), width), ...extra() };
       return differentiable(given, 0, given.x.size, () => op(given));
-    },
-  };
-}
-
-interface MemoryOp {
-  readonly name: string;
-  readonly given: (share: number) => Tensors;
-  readonly forward: KernelCall;
-  /** Reads what `forward` reads and makes, and dy. */
-  readonly backward?: KernelCall & { readonly made: readonly string[] };
-}
-
-interface KernelCall {
-  readonly kernel: string;
-  /** Names; `x:logits` where the kernel calls x otherwise. */
-  readonly inputs: readonly string[];
-  readonly attributes?: tf.NamedAttrMap;
-  /** What it reads and writes, in sizes of x. */
-  readonly moved: number;
-}
-
-/** Kernels of our own backend on more than the caches hold: x of `given` alone has about 64 MiB or more. */
-function memoryOp({ name, given, forward, backward }: MemoryOp): OpCase {
-  return {
-    name: `from memory: ${name}`,
-    precisions: float32,
-    alone: true,
-    make: (share) => {
-      const tensors = given(share);
-      const call = ({ kernel, inputs, attributes = {} }: KernelCall): tf.Tensor[] => {
-        const picked = Object.fromEntries(
-          inputs.map((input) => [input.split(':').at(-1)!, tensors[input.split(':')[0]!]!]),
-        );
-        return [tf.engine().runKernel(kernel, picked, attributes)].flat();
-      };
-      const phase = (phaseName: Phase['name'], kernel: KernelCall): Phase => ({
-        name: phaseName,
-        cost: { flops: 0, bytes: kernel.moved * bytesOf(tensors['x']!) },
-        run: () => tf.dispose(call(kernel)),
-      });
-      if (backward === undefined) {
-        return { phases: [phase('forward', forward)], dispose: () => tf.dispose(tensors) };
-      }
-      const outputs = call(forward);
-      for (const [i, output] of backward.made.entries()) tensors[output] = outputs[i]!;
-      tensors['dy'] = tf.onesLike(outputs[0]!);
-      return {
-        phases: [phase('forward', forward), phase('backward', backward)],
-        dispose: () => tf.dispose(tensors),
-      };
-    },
-  };
-}
-
-function linearWeights(out: number, into: number): { weight: tf.Tensor; bias: tf.Tensor } {
-  return {
-    weight: tf.tidy(() => tf.mul(normal(out, into), into ** -0.5)),
-    bias: tf.zeros([out]),
-  };
-}
-
-const affine = (width: number): { weight: tf.Tensor; bias: tf.Tensor } => ({
-  weight: tf.ones([width]),
-  bias: tf.zeros([width]),
-});
-
-/** Weights by dotted name, as gradients want them. */
-function flatten(nested: Record<string, { weight: tf.Tensor; bias: tf.Tensor }>): Tensors {
-  return Object.fromEntries(
-    Object.entries(nested).flatMap(([name, { weight, bias }]) => [
-      [`${name}.weight`, weight],
-      [`${name}.bias`, bias],
-    ]),
-  );
-}
-
-interface Tokens {
-  readonly batch: number;
-  readonly tokens: number;
-  readonly width: number;
-  readonly heads: number;
-}
-
-function selfAttention({ batch, tokens, width, heads }: Tokens): OpCase {
-  return {
-    name: `attention branch, self ${batch} x ${tokens} x ${width}`,
-    precisions: both,
-    make: (share) => {
-      const count = rowsOf(tokens, share);
-      const x = normal(batch, count, width);
-      const p = {
-        norm: affine(width),
-        qkv: linearWeights(3 * width, width),
-        proj: linearWeights(width, width),
-      };
-      const flops = batch * count * (8 * width * width + 4 * count * width);
-      return differentiable({ x, ...flatten(p) }, flops, x.size, (precision) =>
-        attentionBranch(x, p, { kind: 'self', heads, precision }),
-      );
-    },
-  };
-}
-
-function crossAttention({ batch, tokens, width, heads }: Tokens, keys: number): OpCase {
-  return {
-    name: `attention branch, cross ${batch} x ${tokens} to ${keys} x ${width}`,
-    precisions: both,
-    make: (share) => {
-      const [count, seen] = [rowsOf(tokens, share), rowsOf(keys, share)];
-      const [x, context] = [normal(batch, count, width), normal(batch, seen, width)];
-      const p = {
-        norm: affine(width),
-        q: linearWeights(width, width),
-        kv: linearWeights(2 * width, width),
-        proj: linearWeights(width, width),
-      };
-      const flops = 4 * batch * width * ((count + seen) * width + count * seen);
-      return differentiable({ x, context, ...flatten(p) }, flops, x.size, (precision) =>
-        attentionBranch(x, p, { kind: 'cross', heads, context, precision }),
-      );
-    },
-  };
-}
-
-function windowAttention({ batch, width, heads }: Omit<Tokens, 'tokens'>): OpCase {
-  return {
-    name: `attention branch, 4 x 4 windows ${batch} x 512 x ${width}`,
-    precisions: both,
-    make: (share) => {
-      const grid = [4 * Math.max(2, Math.round(16 * share)), 8] as const;
-      const count = grid[0] * grid[1];
-      const x = normal(batch, count, width);
-      const relBias = normal(49, heads);
-      const p = {
-        norm: affine(width),
-        qkv: linearWeights(3 * width, width),
-        proj: linearWeights(width, width),
-      };
-      const window = { grid, size: [4, 4], shift: [2, 2] } as const;
-      const flops = batch * count * (8 * width * width + 64 * width);
-      return differentiable({ x, relBias, ...flatten(p) }, flops, x.size, (precision) =>
-        attentionBranch(x, { ...p, relBias }, { kind: 'window', heads, precision, ...window }),
-      );
-    },
-  };
-}
-
-function mlp({ batch, tokens, width }: Omit<Tokens, 'heads'>): OpCase {
-  return {
-    name: `mlp branch ${batch} x ${tokens} x ${width}`,
-    precisions: both,
-    make: (share) => {
-      const count = rowsOf(tokens, share);
-      const x = normal(batch, count, width);
-      const p = {
-        norm: affine(width),
-        fc1: linearWeights(4 * width, width),
-        fc2: linearWeights(width, 4 * width),
-      };
-      const flops = batch * count * 16 * width * width;
-      return differentiable({ x, ...flatten(p) }, flops, x.size, (precision) =>
-        mlpBranch(x, p, { precision }),
-      );
     },
   };
 }
@@ -355,9 +110,6 @@ function adamw(width: number, alone: boolean = false): OpCase {
   };
 }
 
-const video: Tokens = { batch: 2, tokens: 313, width: 768, heads: 12 };
-const masked: Tokens = { batch: 2, tokens: 1255, width: 512, heads: 16 };
-
 /** Every op of the table. */
 export const opCases: readonly OpCase[] = [
   matmul('NN', 626, 768, 3072),
@@ -374,69 +126,10 @@ export const opCases: readonly OpCase[] = [
     () => affine(512),
   ),
   rowOp('gelu', [2510, 2048], ({ x }) => gelu(x!)),
-  selfAttention(video),
-  crossAttention(masked, 313),
-  windowAttention({ batch: 2, width: 512, heads: 16 }),
-  mlp(video),
-  mlp(masked),
+  ...branchOpCases,
   gather(2, 1568, 313, 1536),
   scatter(2, 512, 512),
   adamw(768),
-  memoryOp({
-    name: 'softmax 65536 x 313',
-    given: (share) => ({ x: normal(rowsOf(65536, share), 313) }),
-    forward: { kernel: 'Softmax', inputs: ['x:logits'], attributes: { dim: 1 }, moved: 2 },
-    backward: { kernel: 'DmSoftmaxGrad', inputs: ['dy', 'y'], made: ['y'], moved: 3 },
-  }),
-  memoryOp({
-    name: 'layer norm 32768 x 768',
-    given: (share) => ({ x: normal(rowsOf(32768, share), 768), ...affine(768) }),
-    forward: {
-      kernel: 'DmLayerNorm',
-      inputs: ['x', 'weight', 'bias'],
-      attributes: { epsilon: 1e-6 },
-      moved: 2,
-    },
-    backward: {
-      kernel: 'DmLayerNormGrad',
-      inputs: ['dy', 'x', 'weight', 'mean', 'rstd'],
-      made: ['y', 'mean', 'rstd'],
-      moved: 3,
-    },
-  }),
-  memoryOp({
-    name: 'gelu 8192 x 3072',
-    given: (share) => ({ x: normal(rowsOf(8192, share), 3072) }),
-    forward: { kernel: 'DmGelu', inputs: ['x'], moved: 2 },
-    backward: { kernel: 'DmGeluGrad', inputs: ['dy', 'x'], made: ['y'], moved: 3 },
-  }),
-  memoryOp({
-    name: 'masked patch loss 8 x 1255 of 1568 x 1536',
-    given: (share) => ({
-      x: normal(8, rowsOf(1255, share), 1536),
-      patches: normal(8, rowsOf(1568, share), 1536),
-      indices: indices(8, rowsOf(1255, share), rowsOf(1568, share)),
-    }),
-    forward: {
-      kernel: 'DmMaskedPatchLoss',
-      inputs: ['x:prediction', 'patches', 'indices'],
-      attributes: { normalizeTargets: false },
-      moved: 3,
-    },
-    backward: {
-      kernel: 'DmMaskedPatchLossGrad',
-      inputs: ['dy', 'difference'],
-      made: ['loss', 'difference'],
-      moved: 2,
-    },
-  }),
-  memoryOp({
-    name: 'add 8192 x 3072',
-    given: (share) => ({
-      x: normal(rowsOf(8192, share), 3072),
-      y: normal(rowsOf(8192, share), 3072),
-    }),
-    forward: { kernel: 'Add', inputs: ['x:a', 'y:b'], moved: 3 },
-  }),
+  ...memoryOpCases,
   adamw(1536, true),
 ];
