@@ -1,94 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line as its user meets it, on a few demo clips: train, kill, resume, fine-tune, evaluate, embed, retrieve, and every way it
-// can go wrong. Needs the packages built (npm test builds them first).
-import { execFile, spawn } from 'node:child_process';
+// The command line as its user meets it, on a few demo clips: train, kill, resume, fine-tune, evaluate, embed and retrieve.
+import { spawn } from 'node:child_process';
 import {
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { readSafetensors } from '@diffmavil/model';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readRecords } from '../json-lines.ts';
-
-const bin = fileURLToPath(new URL('../../bin/diffmavil.js', import.meta.url));
-const work = mkdtempSync(join(tmpdir(), 'diffmavil-cli-'));
-const clips = join(work, 'clips');
-const cache = join(work, 'cache');
-
-interface Outcome {
-  readonly code: number | string | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-function diffmavil(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [bin, ...args], { maxBuffer: 2 ** 26 }, (error, out, err) => {
-      resolve({ code: error === null ? 0 : (error.code ?? error.signal ?? null), out, err });
-    });
-  });
-}
-
-/** A command that works. */
-async function succeed(...args: string[]): Promise<Outcome> {
-  const outcome = await diffmavil(...args);
-  if (outcome.code !== 0) throw new Error(`${args.join(' ')}: ${outcome.code}: ${outcome.err}`);
-  return outcome;
-}
-
-/** A failed command prints one sentence and no stack. */
-function expectSentence({ code, err }: Outcome, sentence: RegExp): void {
-  expect(err).not.toMatch(/^\s+at /m);
-  expect(err.trimEnd().split('\n').at(-1)).toMatch(sentence);
-  expect(code).toBe(1);
-}
-
-/** The sentence to the letter. */
-function exactly(sentence: string): RegExp {
-  return new RegExp(`^${sentence.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`);
-}
-
-const pretrainArguments = (run: string, data = clips): string[] => [
-  'pretrain',
-  '--config',
-  'tiny',
-  '--data',
-  data,
-  '--out',
-  run,
-  '--backend',
-  'cpu',
-  ...[
-    'epochs=3',
-    'batch.size=2',
-    'batch.adaptive=true',
-    'checkpointSteps=2',
-    'optimizer.warmupEpochs=0.5',
-    'optimizer.learningRate=1e-3',
-    'masking={"kind":"linear","start":0.9,"end":0.8}',
-    'data.audioStatistics={"mean":-6,"std":4}',
-    `data.cacheFolder=${cache}`,
-  ].flatMap((setting) => ['--set', setting]),
-];
+import {
+  bin,
+  cache,
+  clips,
+  diffmavil,
+  expectSentence,
+  makeClips,
+  pretrainArguments,
+  succeed,
+  work,
+} from './test-command-line.ts';
 
 const weightsOf = (run: string): Buffer => readFileSync(join(run, 'model/model.safetensors'));
 const evaluationArguments = ['--data', clips, '--cache', cache, '--backend', 'cpu'];
 const stepsOf = (run: string): number =>
   readRecords(join(run, 'log.jsonl')).filter(({ event }) => event === 'step').length;
 
-beforeAll(async () => {
-  const { code, err } = await diffmavil('demo-data', '--out', clips, '--clips', '20');
-  if (code !== 0) throw new Error(err);
-}, 120_000);
+beforeAll(makeClips, 120_000);
 
 describe('training', () => {
   const run = join(work, 'run');
@@ -307,122 +250,4 @@ describe('training', () => {
       /^diffmavil pretrain: data: expected at most 10 % unreadable clips, got 2 of 3, the first [abc]\.mp4: .*maxBadShare$/,
     );
   }, 60_000);
-});
-
-describe('what goes wrong', () => {
-  const run = join(work, 'run');
-
-  it('says so in one sentence when there is no data', async () => {
-    const empty = join(work, 'empty');
-    mkdirSync(empty);
-    expectSentence(
-      await diffmavil(...pretrainArguments(join(work, 'x1'), empty)),
-      exactly(
-        `diffmavil pretrain: data: expected at least one clip in ${empty}, got none. Try: diffmavil demo-data --out ${empty}`,
-      ),
-    );
-  });
-
-  it('refuses an output folder that cannot be written', async () => {
-    const file = join(work, 'a-file');
-    writeFileSync(file, '');
-    expectSentence(
-      await diffmavil(...pretrainArguments(join(file, 'run'))),
-      /^diffmavil pretrain: .*: expected a folder that can be written, got .*Try: another --out$/,
-    );
-  });
-
-  it('does not write over a run, nor continue it with other settings', async () => {
-    expectSentence(
-      await diffmavil(...pretrainArguments(run)),
-      exactly(
-        `diffmavil pretrain: ${run}: expected a new folder, got one that holds a run. Try: --resume to go on with it, or another --out`,
-      ),
-    );
-    expectSentence(
-      await diffmavil(...pretrainArguments(run), '--resume', '--set', 'seed=7'),
-      exactly(
-        `diffmavil pretrain: ${run}: expected the configuration the run was started with, got config.seed 7 instead of 0. Try: the same settings, or another --out`,
-      ),
-    );
-  });
-
-  it('refuses a truncated checkpoint and a truncated model, naming the file', async () => {
-    const damaged = join(work, 'damaged');
-    cpSync(run, damaged, { recursive: true });
-    const weights = join(damaged, 'checkpoints/step-000025/weights.safetensors');
-    truncateSync(weights, 1000);
-    expectSentence(
-      await diffmavil(...pretrainArguments(damaged), '--resume'),
-      new RegExp(
-        `^diffmavil pretrain: ${weights}: expected a complete checkpoint file, got .*Try: delete .*before it$`,
-      ),
-    );
-    truncateSync(join(damaged, 'model/model.safetensors'), 1000);
-    expectSentence(
-      await diffmavil('retrieve', '--model', damaged, '--data', clips),
-      /^diffmavil retrieve: safetensors: expected .* in .*model\.safetensors, got /,
-    );
-  });
-
-  it('refuses a teacher that does not fit, and a student without one', async () => {
-    const student = ['--set', 'model.targets={"kind":"teacher","width":32}'];
-    const alone = await diffmavil(...pretrainArguments(join(work, 'no-teacher')), ...student);
-    expectSentence(
-      alone,
-      /^diffmavil pretrain: run config: teacher: expected a run or model folder, as model\.targets\.kind is 'teacher', got null$/,
-    );
-    const unfit = await diffmavil(
-      ...pretrainArguments(join(work, 'unfit')),
-      ...student,
-      '--set',
-      `teacher=${join(work, 'run')}`,
-    );
-    expectSentence(
-      unfit,
-      /^diffmavil pretrain: teacher: expected one that fits the student, got encoder\.width: 24 for targets\.width 32$/,
-    );
-    expect(existsSync(join(work, 'unfit'))).toBe(false);
-  }, 120_000);
-
-  it('refuses masking that some epoch cannot have, before anything is read or written', async () => {
-    const masked = join(work, 'masked-too-little');
-    const masking = 'masking={"kind":"linear","start":0.9,"end":0.4}';
-    expectSentence(
-      await diffmavil(...pretrainArguments(masked), '--set', masking),
-      /^diffmavil pretrain: run config: masking: audio: expected a mask ratio of at least 0\.5, so that two views of 64 tokens do not overlap, got 0\.4\./,
-    );
-    expect(existsSync(masked)).toBe(false);
-  });
-
-  it('names an unknown config key with the nearest known one', async () => {
-    expectSentence(
-      await diffmavil(...pretrainArguments(join(work, 'x2')), '--set', 'optimizer.learningrate=1'),
-      exactly(
-        "diffmavil pretrain: run config: unknown key 'optimizer.learningrate'. Try: 'optimizer.learningRate'",
-      ),
-    );
-  });
-
-  it('answers wrong usage with code 2 and a hint', async () => {
-    expect(await diffmavil('pretrian')).toEqual({
-      code: 2,
-      out: '',
-      err: "diffmavil: unknown command 'pretrian'. Try: diffmavil pretrain\n",
-    });
-    expect(await diffmavil('pretrain', '--dat', 'x')).toEqual({
-      code: 2,
-      out: '',
-      err: 'diffmavil pretrain: unknown option --dat. Try: --data. Try: diffmavil pretrain --help\n',
-    });
-    expect((await diffmavil('demo-data', '--out', 'x', '--clips', '-3')).code).toBe(2);
-    expect((await diffmavil()).code).toBe(2);
-  });
-
-  it('does not take another backend in place of one that is not there', async () => {
-    expectSentence(
-      await diffmavil('retrieve', '--model', run, '--data', clips, '--backend', 'diffmavil-cuda'),
-      /^diffmavil retrieve: cuda: expected a GPU, got DIFFMAVIL_CUDA=off/,
-    );
-  });
 });
