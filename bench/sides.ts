@@ -11,7 +11,7 @@ import { optimizer } from './step-setup.ts';
 
 interface OwnSide {
   readonly backend: string;
-  /** Steps are recorded once and replayed. */
+  /** The passes of a step are recorded once and replayed. */
   readonly capture?: boolean;
 }
 

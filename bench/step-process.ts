@@ -23,7 +23,7 @@ export interface ProcessSetup {
   readonly threads: number;
   /** How often each clip of the files is in the batch; default 1. */
   readonly repeats?: number;
-  /** Steps are recorded once and replayed. */
+  /** The passes of a step are recorded once and replayed. */
   readonly capture?: boolean;
   /** Only write the files of the setup and end. */
   readonly writeOnly?: boolean;
@@ -53,6 +53,8 @@ export interface Replies {
 export interface StepMemory extends ResidentMemory {
   /** All that is held on a device of its own; null or absent where there is none. */
   readonly deviceBytes?: number | null;
+  /** Of captured passes; null for plain ones, absent for PyTorch. */
+  readonly captures?: Stepper['captures'];
 }
 
 async function serve(given: ProcessSetup): Promise<void> {
@@ -62,10 +64,8 @@ async function serve(given: ProcessSetup): Promise<void> {
     reply({ written: given.folder });
     return;
   }
-  if (given.capture === true) {
-    throw new BenchError('expected a backend that captures steps, got one that does not');
-  }
-  const stepper = makeStepper(given.folder, given.setup, given.precision, given.repeats);
+  const { folder, setup, precision, repeats = 1, capture = false } = given;
+  const stepper = makeStepper(folder, setup, precision, { repeats, capture });
   const ready: Ready = {
     parameters: stepper.parameters,
     versions: versions(),
@@ -85,7 +85,7 @@ async function obey(command: Command, stepper: Stepper): Promise<unknown> {
       case 'profile':
         return await stepper.profile(command.count);
       case 'memory':
-        return { ...residentMemory(), deviceBytes: deviceBytes() };
+        return { ...residentMemory(), deviceBytes: deviceBytes(), captures: stepper.captures };
       case 'digest':
         return { digest: await stepper.digest() };
       default:

@@ -3,9 +3,11 @@
 import { createHash } from 'node:crypto';
 import { pretrainForward } from '@diffmavil/model';
 import type { Precision } from '@diffmavil/core';
-import { trainStep } from '@diffmavil/trainer';
+import { finishStep, trainStep } from '@diffmavil/trainer';
 import type { LossOutputs, TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
+import { capturedPasses } from './captured-passes.ts';
+import type { CapturedPasses } from './captured-passes.ts';
 import { startKernelProfile } from './kernel-profile.ts';
 import type { KernelTime } from './kernel-profile.ts';
 import { optimizer, readBatch, readState, trainerOptimizer } from './step-setup.ts';
@@ -28,6 +30,8 @@ export interface StepProfile {
 
 export interface Stepper {
   readonly parameters: number;
+  /** How often captured passes ran plainly, were recorded, were replayed; null for plain steps. */
+  readonly captures: CapturedPasses['counts'] | null;
   readonly run: (count: number) => Promise<Steps>;
   readonly profile: (count: number) => Promise<StepProfile>;
   /** SHA-256 of the weights as they are now. */
@@ -37,20 +41,21 @@ export interface Stepper {
 
 /**
  * Loads the setup's files. The same batch is used in every step.
- * @param repeats How often each clip of the files is in the batch.
+ * @param options `repeats`: how often each clip of the files is in the batch, 1 by default; `capture`: whether the passes are recorded once
+ *   and replayed.
  */
 export function makeStepper(
   folder: string,
   setup: StepSetup,
   precision: Precision,
-  repeats: number = 1,
+  { repeats = 1, capture = false }: { readonly repeats?: number; readonly capture?: boolean } = {},
 ): Stepper {
   let state: TrainState = readState(folder);
   const batch = readBatch(folder, setup.config, repeats);
   let step = 0;
 
-  const forward = (parameters: TrainState['parameters']): LossOutputs => {
-    const outputs = pretrainForward(setup.config, parameters, batch, setup.maskRatio, {
+  const forward = (parameters: TrainState['parameters'], inputs = batch): LossOutputs => {
+    const outputs = pretrainForward(setup.config, parameters, inputs, setup.maskRatio, {
       precision,
     });
     // What a training run keeps: the losses.
@@ -58,6 +63,7 @@ export function makeStepper(
       Object.entries(outputs).filter(([, tensor]) => tensor.size === 1),
     ) as LossOutputs;
   };
+  const passes = capture ? capturedPasses(() => state.parameters, forward) : null;
   const one = async (): Promise<number> => {
     const options = {
       step,
@@ -65,7 +71,10 @@ export function makeStepper(
       optimizer: trainerOptimizer,
       clips: [],
     };
-    const done = await trainStep(state, forward, options);
+    const done =
+      passes === null
+        ? await trainStep(state, forward, options)
+        : await finishStep(state, passes.run(batch), options);
     state = done.state;
     step++;
     return done.figures.loss;
@@ -90,6 +99,7 @@ export function makeStepper(
   };
   return {
     parameters: Object.values(state.parameters).reduce((sum, { size }) => sum + size, 0),
+    captures: passes?.counts ?? null,
     run,
     profile: async (count) => {
       const stop = startKernelProfile();
@@ -116,7 +126,10 @@ export function makeStepper(
       }
       return hash.digest('hex');
     },
-    dispose: () => tf.dispose([state, batch] as unknown as tf.TensorContainer),
+    dispose: () => {
+      passes?.dispose();
+      tf.dispose([state, batch] as unknown as tf.TensorContainer);
+    },
   };
 }
 

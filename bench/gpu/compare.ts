@@ -3,6 +3,7 @@
 // turns, so that only two models are in the GPU's memory; a turn is as many steps in a row as last long enough, and counts by their mean.
 import type { PresetName } from '@diffmavil/model';
 import type { Precision } from '@diffmavil/core';
+import { cudaBackendName } from '@diffmavil/native';
 import { median, pairedRatio } from '../rounds.ts';
 import { startSide } from '../sides.ts';
 import type { Side } from '../sides.ts';
@@ -57,11 +58,11 @@ export const compare: Suite = {
 
 /** Ours, alone and captured; then PyTorch's. */
 export function sidesOf({ backend, emulated }: SuiteOptions): Side[] {
-  const ours = backend as Side;
-  if (emulated) return [ours, 'diffmavil-cuda graph', 'PyTorch eager'];
+  const ours: Side[] =
+    backend === cudaBackendName ? [backend, 'diffmavil-cuda graph'] : [backend as Side];
+  if (emulated) return [...ours, 'PyTorch eager'];
   return [
-    ours,
-    'diffmavil-cuda graph',
+    ...ours,
     'PyTorch cuda eager',
     'PyTorch cuda graph',
     'PyTorch cuda compile',
@@ -104,6 +105,8 @@ export interface CompareFigures {
   readonly mfu: number | null;
   readonly flops: number;
   readonly deviceBytes: number | null;
+  /** Of ours, captured: how often the passes ran plainly, were recorded, were replayed. */
+  readonly captures: Replies['memory']['captures'];
   readonly losses: readonly number[];
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -181,7 +184,8 @@ async function finish(
   { unit, files, precision, options, report }: Group,
 ): Promise<void> {
   const { preset = 'base', batch = 0, maskRatio = 0 } = unit;
-  const { deviceBytes = null } = await process.ask<Replies['memory']>({ do: 'memory' });
+  const memory = await process.ask<Replies['memory']>({ do: 'memory' });
+  const { deviceBytes = null, captures = null } = memory;
   const flops = stepFlops(files.setup.config, batch, maskRatio);
   const figures: CompareFigures = {
     preset,
@@ -198,13 +202,18 @@ async function finish(
     mfu: mfuOf(flops, median(turnsMs), precision, options),
     flops,
     deviceBytes,
+    captures,
     losses,
     versions: ready.versions,
   };
   const row = { name: compareRowName(unit, side), figures: { ...figures } };
-  const compared = oursMs !== null || side === options.backend;
-  const reason = 'ours did not run, so that no losses were compared';
-  report(compared ? { ...row, state: 'passed' } : { ...row, state: 'failed', reason });
+  const reason = reasonAgainst(oursMs !== null || side === options.backend, captures);
+  report(reason === null ? { ...row, state: 'passed' } : { ...row, state: 'failed', reason });
+}
+
+function reasonAgainst(compared: boolean, captures: CompareFigures['captures']): string | null {
+  if (!compared) return 'ours did not run, so that no losses were compared';
+  return captures?.replayed === 0 ? 'no step was replayed' : null;
 }
 
 function mean(values: readonly number[]): number {

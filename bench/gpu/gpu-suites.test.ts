@@ -61,9 +61,14 @@ describe.skipIf(missing !== null)(`the packed suites${skipNote}`, () => {
     expect(ended).toMatchObject({ status: 0 });
     expect(record).toMatchObject({ state: 'run', backend: 'diffmavil-cuda', emulated: true });
     expect(statesOf(record, 'specs')).toEqual(['passed']);
-    expect(statesOf(record, 'repeat')).toEqual(['passed', 'passed']);
+    // In one process and in two, and captured.
+    expect(statesOf(record, 'repeat')).toEqual(['passed', 'passed', 'passed']);
     // Ours; captured; PyTorch.
-    expect(statesOf(record, 'compare')).toEqual(['passed', 'not run', 'not run']);
+    expect(statesOf(record, 'compare')).toEqual(['passed', 'passed', 'not run']);
+    const captured = record.rows.find(({ name }) => name.endsWith('diffmavil-cuda graph'));
+    expect(captured?.figures).toMatchObject({
+      captures: { plain: 1, replayed: expect.any(Number) },
+    });
     const [specs] = record.rows;
     expect(specs?.figures).toMatchObject({ failed: 0 });
     expect(specs?.figures?.['passed']).toBeGreaterThan(250);
@@ -79,7 +84,7 @@ describe.skipIf(missing !== null)(`the packed suites${skipNote}`, () => {
     expect(statesOf(second, 'parity')).toEqual(['passed']);
     expect(statesOf(second, 'training')).toEqual(['passed']);
     // The first run's rows stay.
-    expect(statesOf(second, 'repeat')).toEqual(['passed', 'passed']);
+    expect(statesOf(second, 'repeat')).toEqual(['passed', 'passed', 'passed']);
   });
 
   it('end a unit that takes too long, and say so', () => {

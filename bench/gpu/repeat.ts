@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same steps twice give the same bits: every loss, and every weight after the last. In one process, and in two; two processes need
+// The same steps twice give the same bits: every loss, and every weight after the last. In one process, captured and plain, and in two processes; two need
 // DIFFMAVIL_CUBLASLT_TUNE=off, as timing may choose another product's code.
 import type { Precision } from '@diffmavil/core';
 import type { PresetName } from '@diffmavil/model';
+import { cudaBackendName } from '@diffmavil/native';
 import { useBackend } from '../backends.ts';
 import { startSide } from '../sides.ts';
 import type { Side } from '../sides.ts';
@@ -25,7 +26,7 @@ export const repeat: Suite = {
   plan: (options) =>
     modelUnits(options).map(({ preset, precision }) => ({
       suite: 'repeat',
-      rows: ['one process', 'two processes'].map((where) => rowName(preset, precision, where)),
+      rows: places(options).map((where) => rowName(preset, precision, where)),
       limitSeconds: 180,
       strict: true,
       preset,
@@ -34,8 +35,11 @@ export const repeat: Suite = {
 
   async run({ preset = 'small', precision = 'float32' }, options, report) {
     const batch = options.emulated ? 2 : 16;
-    const steps = options.emulated ? 1 : 10;
+    // A captured step runs, is recorded, perhaps once more, and is replayed.
+    const steps = options.emulated ? 4 : 10;
     const files = await stepFiles(preset, batch, maskRatio, options);
+    const train = (capture = false): Promise<Outcome> =>
+      trainHere(files, precision, steps, capture);
     const judge = (where: string, outcomes: readonly Outcome[]): void => {
       const [first, second] = outcomes as [Outcome, Outcome];
       const equal = first.losses.map((loss, i) => Object.is(loss, second.losses[i]));
@@ -54,30 +58,37 @@ export const repeat: Suite = {
         },
       });
     };
-    judge('one process', await inOneProcess(files, precision, steps, options));
+    await useBackend(options.backend, options.threads);
+    const [plain, again] = [await train(), await train()];
+    judge('one process', [plain, again]);
+    if (places(options).includes(captured)) judge(captured, [plain, await train(true)]);
     judge('two processes', await inTwoProcesses(files, precision, steps, options));
   },
 };
+
+/** Only a device captures. */
+const captured = 'captured and plain';
+
+function places({ backend }: SuiteOptions): string[] {
+  const everywhere = ['one process', 'two processes'];
+  return backend === cudaBackendName ? [...everywhere, captured] : everywhere;
+}
 
 function rowName(preset: PresetName, precision: Precision, where: string): string {
   return `${preset} ${precision}, ${where}`;
 }
 
-async function inOneProcess(
+async function trainHere(
   { folder, setup, repeats }: StepFiles,
   precision: Precision,
   steps: number,
-  { backend, threads }: SuiteOptions,
-): Promise<Outcome[]> {
-  await useBackend(backend, threads);
-  const outcomes: Outcome[] = [];
-  for (let run = 0; run < 2; run++) {
-    const stepper = makeStepper(folder, setup, precision, repeats);
-    const { losses } = await stepper.run(steps);
-    outcomes.push({ losses, digest: await stepper.digest() });
-    stepper.dispose();
-  }
-  return outcomes;
+  capture: boolean,
+): Promise<Outcome> {
+  const stepper = makeStepper(folder, setup, precision, { repeats, capture });
+  const { losses } = await stepper.run(steps);
+  const outcome = { losses, digest: await stepper.digest() };
+  stepper.dispose();
+  return outcome;
 }
 
 async function inTwoProcesses(

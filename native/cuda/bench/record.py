@@ -50,6 +50,10 @@ def main():
             'sanitizer': [{'tool': t, 'program': n, 'clean': code == '0'} for t, n, code in lines(build / 'sanitizer.txt')] or 'not run',
             **json.loads((build / 'bench.json').read_text()),
         }
+    # What native/run-node-suites-on-gpu.sh has put there stays.
+    before = json.loads(options.out.read_text()) if options.out.exists() else {}
+    if 'suites' in before:
+        record['suites'] = before['suites']
     options.out.write_text(json.dumps(record, indent=1) + '\n')
 
 

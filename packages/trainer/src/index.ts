@@ -52,8 +52,11 @@ export {
   type LossOutputs,
   NonFiniteError,
   type StepFigures,
+  type StepGradients,
   type StepOptions,
   decays,
+  finishStep,
+  stepGradients,
   trainStep,
 } from './step.ts';
 export { type TraceRequest, type TracedTensor, traceStep } from './trace.ts';

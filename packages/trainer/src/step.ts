@@ -31,6 +31,15 @@ export interface StepOptions {
   readonly clips: readonly string[];
 }
 
+/** What a step's passes leave: tensors of whoever holds it. */
+export interface StepGradients {
+  readonly outputs: LossOutputs;
+  /** By weight. */
+  readonly grads: Record<string, tf.Tensor>;
+  /** Of all gradients together, before clipping. */
+  readonly norm: tf.Scalar;
+}
+
 /**
  * Runs one step.
  * @param state Consumed: its tensors are disposed or reused by the returned state.
@@ -41,8 +50,30 @@ export async function trainStep(
   loss: (parameters: TrainState['parameters']) => LossOutputs,
   options: StepOptions,
 ): Promise<{ state: TrainState; figures: StepFigures }> {
-  const { outputs, grads } = valueAndGrads(() => loss(state.parameters), state.parameters);
-  const norm = globalNorm(grads);
+  return finishStep(state, stepGradients(state.parameters, loss), options);
+}
+
+/** The forward and backward pass of a step. Reads no values, so that a device can record it. */
+export function stepGradients(
+  parameters: TrainState['parameters'],
+  loss: (parameters: TrainState['parameters']) => LossOutputs,
+): StepGradients {
+  const { outputs, grads } = valueAndGrads(() => loss(parameters), parameters);
+  return { outputs, grads, norm: globalNorm(grads) };
+}
+
+/**
+ * Reads the figures of a step and, where they are finite, updates the weights.
+ * @param state Consumed, as by `trainStep`.
+ * @param gradients Disposed.
+ * @throws NonFiniteError before any weight is touched; `state` is then still valid.
+ */
+export async function finishStep(
+  state: TrainState,
+  gradients: StepGradients,
+  options: StepOptions,
+): Promise<{ state: TrainState; figures: StepFigures }> {
+  const { outputs, grads, norm } = gradients;
   try {
     const figures = await readFigures({ ...outputs, gradientNorm: norm });
     assertFinite(figures, options);
