@@ -125,12 +125,14 @@ class BackwardRun {
     ColumnSums sums{.x = b_.dy, .rows = sizes_.rows(), .columns = sizes_.width,
                     .factors = b_.factors, .rows_per_factor = sizes_.tokens, .y_type = sizes_.type};
     const bool copied = b_.factors != nullptr || sizes_.bfloat16();
-    if (copied) sums.y = plan_.at(gradient_);
-    column_sums(device_, sums, b_.d_proj_bias, plan_.at(sums_));
+    if (copied) {
+      sums.y = plan_.at(gradient_);
+      column_sums(device_, sums, b_.d_proj_bias, plan_.at(sums_));
+    }
     const void* const gradient = copied ? sums.y : b_.dy;
     const LinearWeight proj = weight(b_.proj, sizes_.width);
     matmul(device_, linear_weight_gradient(proj, sizes_.rows(), sizes_.type), gradient, b_.attended,
-           b_.d_proj);
+           b_.d_proj, {.of_a = copied ? nullptr : b_.d_proj_bias, .scratch = plan_.at(sums_)});
     matmul(device_, linear_input_gradient(proj, sizes_.rows(), sizes_.type, sizes_.type), gradient,
            proj.data, plan_.at(d_attended_));
     const Projections parts(sizes_, b_.projected, b_.projected_context);
@@ -146,12 +148,10 @@ class BackwardRun {
   void context_back() {
     const void* const d_projected = plan_.at(d_projected_context_);
     const std::int64_t rows = sizes_.context_rows();
-    column_sums(device_,
-                {.x = d_projected, .type = sizes_.type, .rows = rows, .columns = sizes_.kv_width()},
-                b_.d_kv_bias, plan_.at(sums_));
     const LinearWeight kv = weight(b_.kv, sizes_.kv_width());
     matmul(device_, linear_weight_gradient(kv, rows, sizes_.type), d_projected,
-           copies_.make(device_, context_, b_.context, sizes_.context_size()), b_.d_kv);
+           copies_.make(device_, context_, b_.context, sizes_.context_size()), b_.d_kv,
+           {.of_a = b_.d_kv_bias, .scratch = plan_.at(sums_)});
     matmul(device_, linear_input_gradient(kv, rows, sizes_.type, MatrixType::kFloat32), d_projected,
            kv.data, b_.d_context);
   }
@@ -160,9 +160,6 @@ class BackwardRun {
   void project_back() {
     const void* const d_projected = plan_.at(d_projected_);
     const std::int64_t rows = sizes_.rows();
-    column_sums(device_,
-                {.x = d_projected, .type = sizes_.type, .rows = rows, .columns = sizes_.projected()},
-                b_.d_q_bias, plan_.at(sums_));
     const LinearWeight q = weight(b_.q, sizes_.projected());
     matmul(device_, linear_input_gradient(q, rows, sizes_.type, sizes_.type), d_projected, q.data,
            plan_.at(d_normed_));
@@ -173,7 +170,7 @@ class BackwardRun {
                          .d_bias = b_.d_norm_bias},
                         plan_.at(d_norm_));
     matmul(device_, linear_weight_gradient(q, rows, sizes_.type), d_projected, plan_.at(normed_),
-           b_.d_q);
+           b_.d_q, {.of_a = b_.d_q_bias, .scratch = plan_.at(sums_)});
   }
 
   Device& device_;

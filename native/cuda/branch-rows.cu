@@ -13,14 +13,15 @@ namespace {
 constexpr std::int64_t kFewRows = 64;            // a block is worth
 constexpr std::int64_t kBlocksPerProcessor = 4;  // of sum_columns
 
-/// Blocks along the rows; at least one, so that the sums of no rows are written.
-std::int64_t row_blocks(const Device& device, std::int64_t rows, std::int64_t columns) {
+}  // namespace
+
+ColumnBlocks column_blocks(const Device& device, std::int64_t rows, std::int64_t columns) {
   const std::int64_t strips = std::max<std::int64_t>(1, blocks_for(columns, kSumColumns));
   const std::int64_t wanted = blocks_for(kBlocksPerProcessor * device.multiprocessors(), strips);
-  return std::clamp<std::int64_t>(blocks_for(rows, kFewRows), 1, wanted);
+  // At least one, so that the sums of no rows are written.
+  const std::int64_t blocks = std::clamp<std::int64_t>(blocks_for(rows, kFewRows), 1, wanted);
+  return {blocks, blocks_for(rows, blocks)};
 }
-
-}  // namespace
 
 void round_to_bf16(Device& device, const float* x, void* y, std::int64_t count) {
   const RoundToBf16 p{.x = x,
@@ -32,11 +33,12 @@ void round_to_bf16(Device& device, const float* x, void* y, std::int64_t count) 
 }
 
 std::int64_t column_sums_scratch(const Device& device, std::int64_t rows, std::int64_t columns) {
-  return row_blocks(device, rows, columns) * columns * static_cast<std::int64_t>(sizeof(float));
+  return column_blocks(device, rows, columns).blocks * columns *
+         static_cast<std::int64_t>(sizeof(float));
 }
 
 void column_sums(Device& device, const ColumnSums& of, float* sums, void* scratch) {
-  const std::int64_t blocks = row_blocks(device, of.rows, of.columns);
+  const auto [blocks, rows_per_block] = column_blocks(device, of.rows, of.columns);
   const bool x_bfloat16 = of.type == MatrixType::kBFloat16;
   const bool y_bfloat16 = of.y_type == MatrixType::kBFloat16;
   const SumColumns p{.x = of.x,
@@ -46,7 +48,7 @@ void column_sums(Device& device, const ColumnSums& of, float* sums, void* scratc
                      .rows = of.rows,
                      .columns = of.columns,
                      .rows_per_factor = of.rows_per_factor,
-                     .rows_per_block = blocks_for(of.rows, blocks),
+                     .rows_per_block = rows_per_block,
                      .x_bfloat16 = x_bfloat16,
                      .y_bfloat16 = y_bfloat16,
                      .whole = quads_aligned(of.x, of.columns, x_bfloat16) &&

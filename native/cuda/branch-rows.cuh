@@ -31,6 +31,38 @@ round_elements(RoundToBf16 p) {
 constexpr int kSumWarps = 8;
 constexpr int kSumColumns = kWarp * 4;
 
+/// Where a thread of a block adds up a quad of columns: block (i, j) has rows i rows_per_block .., columns 128 j ...
+struct ColumnPlace {
+  std::int64_t first_row, end_row;  ///< of its warp, every kSumWarps-th
+  std::int64_t column;
+  std::int64_t count;  ///< columns that there are from it on; may be negative
+
+  DM_DEVICE ColumnPlace(std::int64_t rows, std::int64_t columns, std::int64_t rows_per_block)
+      : first_row(block_index() * rows_per_block + thread_index() / kWarp),
+        end_row(block_index() * rows_per_block + rows_per_block),
+        column(static_cast<std::int64_t>(block_index_y()) * kSumColumns +
+               thread_index() % kWarp * 4),
+        count(columns - column) {
+    if (end_row > rows) end_row = rows;
+    if (count <= 0) end_row = first_row;
+  }
+};
+
+constexpr std::size_t kSumColumnsShared = kSumWarps * kSumColumns * sizeof(float);
+
+/// Adds the quads of a block's warps, in order, to its row of partials [P, C].
+DM_DEVICE void write_column_sums(float* partials, std::int64_t columns, const Quad& sum) {
+  auto* const shared = reinterpret_cast<float*>(shared_memory());
+  put_four(shared + thread_index() * 4, sum);
+  block_sync();
+  const int i = thread_index();
+  const std::int64_t out = static_cast<std::int64_t>(block_index_y()) * kSumColumns + i;
+  if (i >= kSumColumns || out >= columns) return;
+  float total = 0;
+  for (int w = 0; w < kSumWarps; ++w) total += shared[w * kSumColumns + i];
+  partials[block_index() * columns + out] = total;
+}
+
 struct SumColumns {
   const void* x;         ///< [R, C]
   const float* factors;  ///< [R / rows_per_factor], or null
@@ -43,40 +75,22 @@ struct SumColumns {
   bool whole;  ///< quads of x and y are aligned
 };
 
-constexpr std::size_t kSumColumnsShared = kSumWarps * kSumColumns * sizeof(float);
-
-/// Block (i, j): rows i rows_per_block .., columns 128 j ...
 DM_KERNEL(kSumWarps* kWarp, 4)
 sum_columns(SumColumns p) {
-  auto* const shared = reinterpret_cast<float*>(shared_memory());
-  const int warp = thread_index() / kWarp;
-  const int own = thread_index() % kWarp * 4;
-  const std::int64_t column = static_cast<std::int64_t>(block_index_y()) * kSumColumns + own;
-  const std::int64_t first = block_index() * p.rows_per_block;
-  const std::int64_t end = first + p.rows_per_block < p.rows ? first + p.rows_per_block : p.rows;
-  const std::int64_t count = p.columns - column;
+  const ColumnPlace place(p.rows, p.columns, p.rows_per_block);
   Quad sum = {};
-  if (count > 0) {
-    for (std::int64_t row = first + warp; row < end; row += kSumWarps) {
-      const std::int64_t at = row * p.columns + column;
-      Quad value = load_quad(p.x, p.x_bfloat16, at, count, p.whole);
-      const float factor = p.factors == nullptr ? 1.0f : p.factors[row / p.rows_per_factor];
-      DM_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        value.at[i] *= factor;
-        sum.at[i] += value.at[i];
-      }
-      if (p.y != nullptr) store_quad(p.y, p.y_bfloat16, at, count, p.whole, value);
+  for (std::int64_t row = place.first_row; row < place.end_row; row += kSumWarps) {
+    const std::int64_t at = row * p.columns + place.column;
+    Quad value = load_quad(p.x, p.x_bfloat16, at, place.count, p.whole);
+    const float factor = p.factors == nullptr ? 1.0f : p.factors[row / p.rows_per_factor];
+    DM_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      value.at[i] *= factor;
+      sum.at[i] += value.at[i];
     }
+    if (p.y != nullptr) store_quad(p.y, p.y_bfloat16, at, place.count, p.whole, value);
   }
-  put_four(shared + warp * kSumColumns + own, sum);
-  block_sync();
-  const int i = thread_index();
-  const std::int64_t out = static_cast<std::int64_t>(block_index_y()) * kSumColumns + i;
-  if (i >= kSumColumns || out >= p.columns) return;
-  float total = 0;
-  for (int w = 0; w < kSumWarps; ++w) total += shared[w * kSumColumns + i];
-  p.partials[block_index() * p.columns + out] = total;
+  write_column_sums(p.partials, p.columns, sum);
 }
 
 }  // namespace dm::cuda

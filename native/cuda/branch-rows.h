@@ -28,6 +28,12 @@ struct ColumnSums {
   MatrixType y_type = MatrixType::kFloat32;
 };
 
+/// How sums of columns are spread over blocks.
+struct ColumnBlocks {
+  std::int64_t blocks, rows_per_block;
+};
+ColumnBlocks column_blocks(const Device& device, std::int64_t rows, std::int64_t columns);
+
 /// Bytes that column_sums works in.
 std::int64_t column_sums_scratch(const Device& device, std::int64_t rows, std::int64_t columns);
 

@@ -36,8 +36,8 @@ Status forward(Device& device, const OpArguments& arguments) {
   return {};
 }
 
-/// The gradient before the activation, of the type of the products, in `own`.
-const void* through_gelu(Device& device, const LinearGradArguments& g, void* own) {
+/// The gradient before the activation, of the type of the products, in `own`; and its sums.
+const void* through_gelu(Device& device, const LinearGradArguments& g, void* own, void* partials) {
   MatmulDescription d;
   d.m = g.sizes.rows;
   d.n = g.sizes.out_width;
@@ -45,7 +45,8 @@ const void* through_gelu(Device& device, const LinearGradArguments& g, void* own
   d.epilogue.activation = MatmulActivation::kGeluSlope;
   d.epilogue.preactivation = g.preactivation;
   d.epilogue.preactivation_type = g.sizes.type;
-  if (g.sizes.y > 0) apply_epilogue(device, d, g.dy, MatrixType::kFloat32, own);
+  apply_epilogue(device, d, g.dy, MatrixType::kFloat32, own,
+                 {.of_c = g.d_bias, .scratch = partials});
   return own;
 }
 
@@ -62,20 +63,24 @@ Status backward(Device& device, const OpArguments& arguments) {
       plan.add(g.d_bias == nullptr ? 0 : column_sums_scratch(device, sizes.rows, sizes.out_width));
   if (!plan.take(device)) return {};
 
-  ColumnSums sums{.x = g.dy, .rows = sizes.rows, .columns = sizes.out_width};
+  MatmulSums sums{.of_a = g.d_bias, .scratch = plan.at(partials)};
   const void* upstream = g.dy;
   if (g.gelu) {
-    sums.x = upstream = through_gelu(device, g, plan.at(own));
-    sums.type = sizes.type;
+    upstream = through_gelu(device, g, plan.at(own), plan.at(partials));
+    sums = {};
+  } else if (half && g.d_bias != nullptr) {
+    upstream = plan.at(own);
+    column_sums(device,
+                {.x = g.dy, .rows = sizes.rows, .columns = sizes.out_width, .y = plan.at(own),
+                 .y_type = sizes.type},
+                g.d_bias, plan.at(partials));
+    sums = {};
   } else if (half) {
     upstream = plan.at(own);
-    sums.y = g.d_bias == nullptr ? nullptr : plan.at(own);
-    sums.y_type = sizes.type;
-    if (g.d_bias == nullptr) round_to_bf16(device, g.dy, plan.at(own), sizes.y);
+    round_to_bf16(device, g.dy, plan.at(own), sizes.y);
   }
-  if (g.d_bias != nullptr) column_sums(device, sums, g.d_bias, plan.at(partials));
   matmul(device, linear_weight_gradient(weight_of(sizes, nullptr), sizes.rows, sizes.type),
-         upstream, copies.make(device, x_copy, g.x, sizes.x), g.d_weight);
+         upstream, copies.make(device, x_copy, g.x, sizes.x), g.d_weight, sums);
   if (g.dx == nullptr) return {};
   const LinearWeight weight = weight_of(sizes, copies.weight(device, g.weight, sizes.weight));
   matmul(device, linear_input_gradient(weight, sizes.rows, sizes.type, MatrixType::kFloat32),

@@ -58,8 +58,8 @@ struct Matmul {
   int row_tiles, column_tiles;
 };
 
-/// The epilogue of columns `column` .. + 3 of a row: from sums to what is stored.
-DM_DEVICE void finish_quad(const MatmulFinish& f, std::int64_t batch, std::int64_t row,
+/// The epilogue of columns `column` .. + 3 of a row: from sums to what is stored, and returned as it was before it was rounded.
+DM_DEVICE Quad finish_quad(const MatmulFinish& f, std::int64_t batch, std::int64_t row,
                            std::int64_t column, Quad value) {
   const std::int64_t count = f.n - column;
   const std::int64_t dense = (batch * f.m + row) * f.n + column;
@@ -101,6 +101,7 @@ DM_DEVICE void finish_quad(const MatmulFinish& f, std::int64_t batch, std::int64
     for (int i = 0; i < 4; ++i) value.at[i] += before.at[i];
   }
   store_quad(f.c, f.c_bfloat16, at, count, f.whole, value);
+  return value;
 }
 
 /// Where a block works.

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
-#include "cuda/core/launch.cuh"
+#include "cuda/branch-rows.h"
+#include "cuda/core/launch-add-partials.cuh"
 #include "cuda/matmul-bf16.cuh"
+#include "cuda/matmul-columns.cuh"
 #include "cuda/matmul-float.cuh"
 
 namespace dm::cuda {
@@ -170,7 +172,7 @@ bool split(const MatmulDescription& d, const void* a, const void* b, void* c, Li
   const bool b_transposed = d.b.column_step != 1;
   call = {.m = d.m, .k = d.k, .n = d.n, .batch = d.batch,
           .a = a, .b = b, .c = const_cast<void*>(rest.product),
-          .bias = d.epilogue.bias, .added = added,
+          .bias = d.epilogue.bias, .a_sums = nullptr, .added = added,
           .a_transposed = a_transposed, .b_transposed = b_transposed,
           // Of a single row no step is known; libraries want it as long as the row.
           .a_step = a_transposed ? std::max(d.a.column_step, d.m) : std::max(d.a.row_step, d.k),
@@ -182,34 +184,80 @@ bool split(const MatmulDescription& d, const void* a, const void* b, void* c, Li
   return true;
 }
 
-/// Whether a library did it.
+/// Whether a library did it; sums that came with it are wanted no more.
 bool multiply_by_library(Device& device, const MatmulDescription& d, const void* a, const void* b,
-                         void* c) {
+                         void* c, MatmulSums& sums) {
   LibraryProduct call;
   Remainder rest;
-  if (!split(d, a, b, c, call, rest) || !device.multiply(call)) return false;
-  if (!rest.any()) return true;
+  if (!split(d, a, b, c, call, rest)) return false;
+  call.a_sums = call.bias == nullptr && !call.c_bfloat16 ? sums.of_a : nullptr;
+  bool done = device.multiply(call);
+  if (done && call.a_sums != nullptr) sums.of_a = nullptr;
+  if (!done && call.a_sums != nullptr) {
+    call.a_sums = nullptr;
+    done = device.multiply(call);
+  }
+  if (!done || !rest.any()) return done;
   MatmulDescription after = d;
   after.epilogue = rest.epilogue;
-  apply_epilogue(device, after, rest.product, rest.type, c);
+  apply_epilogue(device, after, rest.product, rest.type, c, sums);
+  sums.of_c = nullptr;
   return true;
 }
 
 }  // namespace
 
-void matmul(Device& device, const MatmulDescription& d, const void* a, const void* b, void* c) {
-  if (d.m == 0 || d.n == 0 || d.batch == 0 || !device.status().ok()) return;
-  if (!multiply_by_library(device, d, a, b, c)) multiply(device, d, a, b, c);
+void matmul(Device& device, const MatmulDescription& d, const void* a, const void* b, void* c,
+            const MatmulSums& sums) {
+  if (!device.status().ok()) return;
+  MatmulSums left = sums;
+  const bool empty = d.m == 0 || d.n == 0 || d.batch == 0;
+  if (!empty && !multiply_by_library(device, d, a, b, c, left)) multiply(device, d, a, b, c);
+  if (left.of_a != nullptr) {
+    column_sums(device, {.x = a, .type = d.a.type, .rows = d.k, .columns = d.m}, left.of_a,
+                left.scratch);
+  }
+  if (left.of_c != nullptr) {
+    column_sums(device, {.x = c, .type = d.c.type, .rows = d.m, .columns = d.n}, left.of_c,
+                left.scratch);
+  }
 }
 
+namespace {
+
+void finish_with_sums(Device& device, const FinishProduct& of, const MatmulSums& sums) {
+  const MatmulFinish& finish = of.finish;
+  const auto [blocks, rows_per_block] = column_blocks(device, finish.m, finish.n);
+  const FinishColumns p{.finish = finish,
+                        .product = of.product,
+                        .partials = static_cast<float*>(sums.scratch),
+                        .rows_per_block = rows_per_block,
+                        .product_bfloat16 = of.product_bfloat16};
+  launch<finish_columns>(device,
+                         {.blocks = blocks,
+                          .blocks_y = blocks_for(finish.n, kSumColumns),
+                          .threads = kSumWarps * kWarp,
+                          .shared_bytes = kSumColumnsShared},
+                         p);
+  launch_add_partials(device, {.partials = p.partials,
+                               .first = sums.of_c,
+                               .second = nullptr,
+                               .parts = static_cast<int>(blocks),
+                               .sums = 1,
+                               .width = static_cast<int>(finish.n)});
+}
+
+}  // namespace
+
 void apply_epilogue(Device& device, const MatmulDescription& d, const void* product,
-                    MatrixType product_type, void* c) {
+                    MatrixType product_type, void* c, const MatmulSums& sums) {
   const bool bfloat16 = product_type == MatrixType::kBFloat16;
   FinishProduct p{.finish = finish_of(d, c),
                   .product = product,
                   .product_bfloat16 = bfloat16,
                   .rows = d.batch * d.m};
   p.finish.whole = p.finish.whole && quads_aligned(product, d.n, bfloat16);
+  if (sums.of_c != nullptr) return finish_with_sums(device, p, sums);
   launch<finish_product>(device,
                          {.blocks = blocks_for(p.rows * blocks_for(d.n, 4), kFinishThreads),
                           .threads = kFinishThreads},

@@ -74,17 +74,21 @@ void second_back(Device& device, const MlpBranchGradArguments& b, const ScratchP
   ColumnSums sums{.x = b.dy, .rows = sizes.rows(), .columns = sizes.width, .factors = b.factors,
                   .rows_per_factor = sizes.tokens, .y_type = sizes.type};
   const bool copied = b.factors != nullptr || sizes.bfloat16();
-  if (copied) sums.y = plan.at(at.gradient);
-  column_sums(device, sums, b.d_fc2_bias, plan.at(at.sums));
+  if (copied) {
+    sums.y = plan.at(at.gradient);
+    column_sums(device, sums, b.d_fc2_bias, plan.at(at.sums));
+  }
   const void* const gradient = copied ? sums.y : b.dy;
   MatmulDescription back = linear_input_gradient(fc2, sizes.rows(), sizes.type, sizes.type);
   back.epilogue.activation = MatmulActivation::kGeluSlope;
   back.epilogue.preactivation = b.preactivation;
   back.epilogue.preactivation_type = sizes.type;
   back.epilogue.activated = plan.at(at.hidden);
-  matmul(device, back, gradient, fc2.data, plan.at(at.d_preactivation));
+  matmul(device, back, gradient, fc2.data, plan.at(at.d_preactivation),
+         {.of_c = b.d_fc1_bias, .scratch = plan.at(at.sums)});
   matmul(device, linear_weight_gradient(fc2, sizes.rows(), sizes.type), gradient,
-         plan.at(at.hidden), b.d_fc2);
+         plan.at(at.hidden), b.d_fc2,
+         {.of_a = copied ? nullptr : b.d_fc2_bias, .scratch = plan.at(at.sums)});
 }
 
 void run_backward(Device& device, const MlpBranchGradArguments& b) {
@@ -98,9 +102,6 @@ void run_backward(Device& device, const MlpBranchGradArguments& b) {
   second_back(device, b, plan, at, fc2);
 
   const void* const d_preactivation = plan.at(at.d_preactivation);
-  column_sums(device,
-              {.x = d_preactivation, .type = sizes.type, .rows = sizes.rows(), .columns = sizes.hidden},
-              b.d_fc1_bias, plan.at(at.sums));
   const LinearWeight fc1{copies.weight(device, b.fc1, sizes.weight_size()), sizes.hidden,
                          sizes.width, sizes.type};
   matmul(device, linear_input_gradient(fc1, sizes.rows(), sizes.type, sizes.type), d_preactivation,

@@ -33,6 +33,7 @@ struct LibraryProduct {
   const void* b;
   void* c;
   const float* bias;   ///< [n], or null
+  float* a_sums;       ///< [m]: the sums of a along k, written, of one matrix without bias; or null
   const float* added;  ///< [batch, m, n] by the steps of c, which is float32 then; may be c; or null
   bool a_transposed;   ///< stored as [k, m]
   bool b_transposed;   ///< stored as [n, k]

@@ -28,6 +28,8 @@ constexpr int kMinAlignmentA = 5, kMinAlignmentB = 6, kMinAlignmentC = 7, kMinAl
 constexpr std::int32_t kTranspose = 1;
 constexpr std::uint32_t kEpilogueDefault = 1;
 constexpr std::uint32_t kEpilogueBias = 4;
+/// Sums of B along k go to the bias pointer.
+constexpr std::uint32_t kEpilogueBiasGradientB = 512;
 /// Parts of a split sum are stored as float32 and added in a separate step, in order.
 constexpr std::uint32_t kReductionComputeType = 2;
 

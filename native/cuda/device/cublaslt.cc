@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuBLASLt counts rows down the columns: what is stored row after row is the transpose to it, so cᵀ = bᵀ aᵀ is asked for, with our b as its
-// A, our a as its B, and the bias along its rows.
+// A, our a as its B, the bias along its rows, and the sums of our a those of its B.
 #include "cuda/device/cublaslt.h"
 
 #include <algorithm>
@@ -14,7 +14,6 @@ namespace dm::cuda {
 namespace {
 
 constexpr std::size_t kWorkspaceBytes = 32 * 1024 * 1024;
-constexpr std::int64_t kLongestBias = 65536;
 constexpr int kTimedRuns = 5;
 constexpr double kWorthChanging = 0.97;  // of the time of an earlier answer
 
@@ -52,8 +51,7 @@ CublasLt::CublasLt(const lt::Api& api, lt::Handle handle, Device& device, Stream
       device_(device),
       clock_(clock),
       tune_(tune),
-      workspace_(device.workspace(kWorkspaceBytes)),
-      bias_(device.workspace(kLongestBias * 2)) {}
+      workspace_(device.workspace(kWorkspaceBytes)) {}
 
 CublasLt::~CublasLt() {
   for (auto& [key, plan] : plans_) {
@@ -64,23 +62,27 @@ CublasLt::~CublasLt() {
   }
   api_.destroy(handle_);
   if (workspace_ != nullptr) device_.release(workspace_);
-  if (bias_ != nullptr) device_.release(bias_);
 }
 
 bool CublasLt::multiply(const LibraryProduct& product) {
-  const bool rounded_bias = product.bias != nullptr && product.c_bfloat16;
-  if (workspace_ == nullptr || bias_ == nullptr || (rounded_bias && product.n > kLongestBias)) {
-    return false;
+  if (workspace_ == nullptr || (product.a_sums != nullptr && product.c_bfloat16)) return false;
+  bias_ = product.bias;
+  if (product.bias != nullptr && product.c_bfloat16) {
+    bias_ = device_.shadows().of(product.bias, product.n);
+    if (bias_ == nullptr) return false;
   }
-  const Key key = key_of(product);
-  auto found = plans_.find(key);
-  if (found == plans_.end()) found = plans_.emplace(key, make_plan(product, key)).first;
-  Plan& plan = found->second;
+  Plan& plan = plan_of(product);
   if (!plan.usable) return false;
-  if (rounded_bias) round_to_bf16(device_, product.bias, bias_, product.n);
   if (run(product, plan, plan.chosen) == lt::kSuccess) return true;
   plan.usable = false;
   return false;
+}
+
+CublasLt::Plan& CublasLt::plan_of(const LibraryProduct& product) {
+  const Key key = key_of(product);
+  const auto found = plans_.find(key);
+  if (found != plans_.end()) return found->second;
+  return plans_.emplace(key, make_plan(product, key)).first->second;
 }
 
 /// Everything that the choice of an algorithm may depend on.
@@ -88,7 +90,7 @@ CublasLt::Key CublasLt::key_of(const LibraryProduct& p) {
   const std::int64_t kinds = (p.a_transposed ? 1 : 0) + (p.b_transposed ? 2 : 0) +
                              (p.bfloat16 ? 4 : 0) + (p.c_bfloat16 ? 8 : 0) +
                              (p.bias != nullptr ? 16 : 0) + (p.added != nullptr ? 32 : 0) +
-                             (p.added == p.c ? 64 : 0);
+                             (p.added == p.c ? 64 : 0) + (p.a_sums != nullptr ? 128 : 0);
   const std::int64_t added = p.added == nullptr ? 256 : alignment_of(p.added);
   return {p.m, p.n, p.k, p.batch, kinds, p.a_step, p.b_step, p.c_step, p.a_batch_step,
           p.b_batch_step, p.c_batch_step, alignment_of(p.a), alignment_of(p.b), alignment_of(p.c),
@@ -101,7 +103,25 @@ CublasLt::Plan CublasLt::make_plan(const LibraryProduct& product, const Key& key
   std::array<lt::HeuristicResult, 8> answers{};
   const int count = ask(key, plan, answers);
   if (count > 0) choose(product, answers, count, plan);
+  if (product.a_sums != nullptr && sums_apart(product, plan)) plan.usable = false;
   return plan;
+}
+
+bool CublasLt::sums_apart(const LibraryProduct& p, const Plan& plan) {
+  LibraryProduct alone = p;
+  alone.a_sums = nullptr;
+  const auto scratch = static_cast<std::size_t>(column_sums_scratch(device_, p.k, p.m));
+  if (!plan.usable || plan.milliseconds < 0 || scratch > kWorkspaceBytes) return false;
+  const Plan& other = plan_of(alone);
+  if (!other.usable || other.milliseconds < 0) return false;
+  const MatrixType type = p.bfloat16 ? MatrixType::kBFloat16 : MatrixType::kFloat32;
+  const double own = clock_.milliseconds([&] {
+    for (int i = 0; i < kTimedRuns; ++i) {
+      column_sums(device_, {.x = p.a, .type = type, .rows = p.k, .columns = p.m}, p.a_sums,
+                  workspace_);
+    }
+  });
+  return other.milliseconds + own < plan.milliseconds;
 }
 
 bool CublasLt::describe(const LibraryProduct& p, Plan& plan) {
@@ -132,6 +152,10 @@ bool CublasLt::describe(const LibraryProduct& p, Plan& plan) {
   if (p.bias != nullptr) {
     set(lt::kEpilogue, lt::kEpilogueBias);
     set(lt::kBiasDataType, static_cast<std::int32_t>(type_of(p.c_bfloat16)));
+  }
+  if (p.a_sums != nullptr) {
+    set(lt::kEpilogue, lt::kEpilogueBiasGradientB);
+    set(lt::kBiasDataType, static_cast<std::int32_t>(lt::kFloat32));
   }
   return good;
 }
@@ -180,11 +204,12 @@ void CublasLt::choose(const LibraryProduct& product, std::array<lt::HeuristicRes
     plan.chosen = answer;
   }
   plan.usable = best >= 0;
+  plan.milliseconds = best;
 }
 
 int CublasLt::run(const LibraryProduct& p, const Plan& plan, const lt::HeuristicResult& by) {
-  if (p.bias != nullptr) {
-    const void* const bias = p.c_bfloat16 ? bias_ : p.bias;
+  if (p.bias != nullptr || p.a_sums != nullptr) {
+    const void* const bias = p.a_sums != nullptr ? p.a_sums : bias_;
     const int status = api_.desc_set(plan.desc, lt::kBiasPointer, &bias, sizeof bias);
     if (status != lt::kSuccess) return status;
   }

@@ -49,12 +49,16 @@ class CublasLt {
     lt::MatmulDesc desc = nullptr;
     lt::MatrixLayout a = nullptr, b = nullptr, c = nullptr;
     lt::HeuristicResult chosen{};
+    double milliseconds = -1;  ///< of kTimedRuns runs; negative where that was not measured
     bool usable = false;
   };
 
   CublasLt(const lt::Api& api, lt::Handle handle, Device& device, StreamClock& clock, bool tune);
   static Key key_of(const LibraryProduct& product);
+  Plan& plan_of(const LibraryProduct& product);
   Plan make_plan(const LibraryProduct& product, const Key& key);
+  /// Whether the sums of a cost more with this product than in a pass of our own.
+  bool sums_apart(const LibraryProduct& product, const Plan& plan);
   bool describe(const LibraryProduct& product, Plan& plan);
   /// The library's answers, best first; their number.
   int ask(const Key& key, const Plan& plan, std::array<lt::HeuristicResult, 8>& answers);
@@ -68,7 +72,7 @@ class CublasLt {
   StreamClock& clock_;
   bool tune_;
   void* workspace_;
-  void* bias_;  ///< of one product, in bfloat16
+  const void* bias_ = nullptr;  ///< of the product at hand, in the type of its result
   std::map<Key, Plan> plans_;
 };
 

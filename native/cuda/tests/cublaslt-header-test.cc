@@ -30,6 +30,7 @@ static_assert(lt::kMinAlignmentD == CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES);
 static_assert(lt::kTranspose == CUBLAS_OP_T);
 static_assert(lt::kEpilogueDefault == CUBLASLT_EPILOGUE_DEFAULT);
 static_assert(lt::kEpilogueBias == CUBLASLT_EPILOGUE_BIAS);
+static_assert(lt::kEpilogueBiasGradientB == CUBLASLT_EPILOGUE_BGRADB);
 static_assert(lt::kReductionComputeType == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
 static_assert(sizeof(lt::Algo) == sizeof(cublasLtMatmulAlgo_t));
 static_assert(sizeof(lt::HeuristicResult) == sizeof(cublasLtMatmulHeuristicResult_t));

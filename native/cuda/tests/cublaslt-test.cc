@@ -5,7 +5,9 @@
 
 #include <dlfcn.h>
 
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "attention-branch-case.h"
+#include "cuda/branch-rows.h"
 #include "cuda/matmul.h"
 #include "device-run.h"
 #include "mlp-branch-case.h"
@@ -35,10 +38,12 @@ class Clock : public dm::cuda::StreamClock {
   double milliseconds(const std::function<void()>& work) override {
     work();
     ++measured;
+    if (!times.empty()) return times.at(static_cast<std::size_t>(measured) - 1);
     return measured == 1 ? first_time : 1;
   }
   bool is_capturing = false;
   double first_time = 2;
+  std::vector<double> times;
   int measured = 0;
 };
 
@@ -67,7 +72,7 @@ Function of_fake(const char* name) {
 class WithLibrary : public Device {
  public:
   explicit WithLibrary(Device& on)
-      : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, on, clock, true)) {
+      : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, *this, clock, true)) {
     of_fake<void (*)(void (*)(void*, std::function<void()>))>("fake_use_streams")(
         [](void* stream, std::function<void()> work) {
           static_cast<void>(dm::cuda::emulator::enqueue(stream, std::move(work)));
@@ -111,6 +116,8 @@ class WithLibrary : public Device {
 };
 
 int last_algorithm() { return of_fake<int (*)()>("fake_last_algorithm")(); }
+void refuse_sums(bool now) { of_fake<void (*)(bool)>("fake_refuse_sums")(now); }
+int products_with_sums() { return of_fake<int (*)()>("fake_products_with_sums")(); }
 void break_library(bool now) { of_fake<void (*)(bool)>("fake_break")(now); }
 
 /// Runs ops on a device whose products go to the fake library.
@@ -219,6 +226,92 @@ TEST("a library that fails leaves the product to our kernels") {
   break_library(false);
   CHECK_EQUAL(on.refused, 1);
   CHECK_EQUAL(on.products, 0);
+}
+
+namespace {
+
+/// c [4, 8] = a b of a stored as [16, 4], and the sums of a's columns: which are right, whoever added them up.
+void product_with_sums(WithLibrary& on) {
+  std::vector<float> a = dm::test::noise(64, 1), b(128, 1.0f), c = dm::test::unwritten(32), sums = dm::test::unwritten(4);
+  dm::MatmulDescription d = ones();
+  d.a = dm::transposed(4);
+  const dm::test::DeviceCopy there_a(a), there_b(b), there_c(c), there_sums(sums);
+  const std::unique_ptr<void, void (*)(void*)> scratch(
+      on.allocate(static_cast<std::size_t>(dm::cuda::column_sums_scratch(on, 16, 4))),
+      [](void* data) { device().release(data); });
+  on.clear();
+  dm::cuda::matmul(on, d, there_a.data(), there_b.data(), there_c.data(),
+                   {.of_a = there_sums.floats(), .scratch = scratch.get()});
+  there_c.fetch();
+  there_sums.fetch();
+  CHECK_EQUAL(on.status().message(), "");
+  std::vector<double> expected(4), product;
+  for (std::size_t i = 0; i < 64; ++i) expected[i % 4] += static_cast<double>(a[i]);
+  for (const double sum : expected) product.insert(product.end(), 8, sum);
+  CHECK_ERROR(dm::test::relative_error(sums, expected), 1e-6);
+  CHECK_ERROR(dm::test::relative_error(c, product), 1e-6);
+}
+
+}  // namespace
+
+TEST("sums of an operand come with the product; a second product asks for no times") {
+  WithLibrary on(device());
+  const int before = products_with_sums();
+  product_with_sums(on);
+  const int measured = on.clock.measured;
+  CHECK_EQUAL(measured, 5);
+  CHECK(products_with_sums() > before);
+  const int first = products_with_sums();
+  product_with_sums(on);
+  CHECK_EQUAL(products_with_sums() - first, 1);
+  CHECK_EQUAL(on.clock.measured, measured);
+}
+
+TEST("sums of an operand are a pass of our own where that is faster, where the library has none, and where it fails") {
+  {
+    // Two answers with sums, two without, our own pass.
+    WithLibrary on(device());
+    on.clock.times = {9, 8, 4, 5, 3};
+    product_with_sums(on);
+    CHECK_EQUAL(on.clock.measured, 5);
+    const int before = products_with_sums();
+    product_with_sums(on);
+    CHECK_EQUAL(products_with_sums(), before);
+  }
+  {
+    WithLibrary on(device());
+    refuse_sums(true);
+    product_with_sums(on);
+    refuse_sums(false);
+    CHECK_EQUAL(on.products, 1);
+    CHECK_EQUAL(on.refused, 1);
+  }
+  WithLibrary on(device());
+  break_library(true);
+  product_with_sums(on);
+  break_library(false);
+  CHECK_EQUAL(on.products, 0);
+}
+
+TEST("a bias of a product of bfloat16 is rounded once") {
+  WithLibrary on(device());
+  std::vector<float> bias = dm::test::noise(8, 4);
+  std::vector<std::uint16_t> a(64, 0x3f80), b(128, 0x3f80), c(32);
+  dm::MatmulDescription d = ones();
+  for (dm::MatrixLayout* layout : {&d.a, &d.b, &d.c}) layout->type = dm::MatrixType::kBFloat16;
+  d.product = dm::MatrixType::kBFloat16;
+  const dm::test::DeviceCopy there_a(a), there_b(b), there_c(c), there_bias(bias);
+  d.epilogue.bias = there_bias.floats();
+  for (int i = 0; i < 2; ++i) {
+    dm::cuda::matmul(on, d, there_a.data(), there_b.data(), there_c.data());
+    there_c.fetch();
+    CHECK_EQUAL(on.shadows().made(), 1);
+    for (std::size_t k = 0; k < 32; ++k) {
+      const float got = dm::cuda::to_float(dm::cuda::bf16{c[k]});
+      CHECK_ERROR(std::abs(got - (16.0f + bias[k % 8])), 1.0f / 8);
+    }
+  }
+  CHECK_EQUAL(on.refused, 0);
 }
 
 #endif

@@ -37,6 +37,8 @@ struct Preference {
 int last_algorithm = -1;
 bool broken = false;
 void (*enqueue)(void* stream, std::function<void()> work) = nullptr;
+bool without_sums = false;
+int products_with_sums = 0;
 
 template <typename T>
 int put(T& to, const void* value, std::size_t bytes) {
@@ -68,7 +70,8 @@ bool fits(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
                       (desc.trans_b != 0 ? b.columns : b.rows) == k;
   const bool steps = a.step >= a.rows && b.step >= b.rows && d.step >= d.rows;
   const bool types = a.type == b.type && (a.type == lt::kBFloat16 || d.type == lt::kFloat32);
-  const bool bias = (desc.epilogue & lt::kEpilogueBias) == 0 || desc.bias_type == d.type;
+  const bool bias = desc.epilogue == lt::kEpilogueDefault || desc.bias_type == d.type;
+  if (desc.epilogue == lt::kEpilogueBiasGradientB && (d.batch > 1 || without_sums)) return false;
   return shapes && steps && types && bias && a.batch == d.batch && b.batch == d.batch;
 }
 
@@ -96,6 +99,18 @@ void multiply(const Desc& op, const Layout& la, const Layout& lb, const Layout& 
   }
 }
 
+/// The sums of b along k.
+void add_b(const Desc& op, const Layout& lb, const Layout& ld, const void* b) {
+  const std::int64_t k = op.trans_b != 0 ? lb.columns : lb.rows;
+  for (std::int64_t j = 0; j < ld.columns; ++j) {
+    double sum = 0;
+    for (std::int64_t l = 0; l < k; ++l) {
+      sum += at(b, lb.type, op.trans_b != 0 ? l * lb.step + j : j * lb.step + l);
+    }
+    store(const_cast<void*>(op.bias), op.bias_type, j, sum);
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -106,6 +121,8 @@ FAKE int fake_last_algorithm() { return last_algorithm; }
 FAKE void fake_break(bool now) { broken = now; }
 /// How a product is put on a stream.
 FAKE void fake_use_streams(void (*put)(void* stream, std::function<void()> work)) { enqueue = put; }
+FAKE void fake_refuse_sums(bool now) { without_sums = now; }
+FAKE int fake_products_with_sums() { return products_with_sums; }
 
 FAKE int cublasLtCreate(void** handle) {
   *handle = new int(1);
@@ -204,16 +221,18 @@ FAKE int cublasLtMatmul(void*, void* desc, const void* alpha, const void* a, voi
   const Layout la = *static_cast<Layout*>(a_layout);
   const Layout lb = *static_cast<Layout*>(b_layout);
   const Layout ld = *static_cast<Layout*>(d_layout);
-  const bool bias = (op.epilogue & lt::kEpilogueBias) != 0;
-  if (broken || !fits(op, la, lb, ld) || (bias && op.bias == nullptr)) return kInvalidValue;
+  const bool sums = op.epilogue == lt::kEpilogueBiasGradientB;
+  if (broken || !fits(op, la, lb, ld) || (op.epilogue != lt::kEpilogueDefault && op.bias == nullptr)) return kInvalidValue;
   if (algo->data[0] == 1 && (workspace == nullptr || workspace_bytes < kSecondWorkspace)) return kInvalidValue;
   if (reinterpret_cast<std::uintptr_t>(a) % algo->data[1] != 0 ||
       reinterpret_cast<std::uintptr_t>(b) % algo->data[2] != 0) {
     return kInvalidValue;
   }
   last_algorithm = static_cast<int>(algo->data[0]);
+  products_with_sums += sums ? 1 : 0;
   const auto scale = static_cast<double>(*static_cast<const float*>(alpha));
   const auto keep = static_cast<double>(*static_cast<const float*>(beta));
+  if (sums) enqueue(stream, [=] { add_b(op, lb, ld, b); });
   enqueue(stream, [=] { multiply(op, la, lb, ld, a, b, c, d, scale, keep); });
   return lt::kSuccess;
 }
