@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The attention branch and its gradient against float64: self, in windows, across; in both precisions.
 #include "attention-branch-case.h"
-#include "core/thread-pool.h"
 #include "run-op.h"
 
 using namespace dm::test;
@@ -19,20 +18,12 @@ TEST("in bfloat16 every kind is within 2^-5 of float64, relative to the largest 
 }
 
 TEST("every kind has the same bits for 1 and for 4 threads") {
-  const int before = dm::threads();
   for (const bool bfloat16 : {false, true}) {
     for (AttentionBranchOptions options : attention_branch_kinds()) {
       options.bfloat16 = bfloat16;
-      AttentionBranchCase one(options);
-      AttentionBranchCase four(options);
-      dm::set_threads(1);
-      CHECK_EQUAL(one.run(complaint), "");
-      dm::set_threads(4);
-      CHECK_EQUAL(four.run(complaint), "");
-      CHECK(four.same_bits(one));
+      check_threads(AttentionBranchCase(options));
     }
   }
-  dm::set_threads(before);
 }
 
 TEST("no tokens across a context: gradients of 0") {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The MLP branch and its gradient against float64, in both precisions.
-#include "core/thread-pool.h"
 #include "mlp-branch-case.h"
 #include "run-op.h"
 
@@ -20,17 +19,9 @@ TEST("in bfloat16 it is within 2^-6 of float64, relative to the largest value") 
 }
 
 TEST("the branch has the same bits for 1 and for 4 threads") {
-  const int before = dm::threads();
   for (const bool bfloat16 : {false, true}) {
-    MlpBranchCase one(2, 102, 64, 256, false, bfloat16);
-    MlpBranchCase four = one;
-    dm::set_threads(1);
-    CHECK_EQUAL(one.run(complaint), "");
-    dm::set_threads(4);
-    CHECK_EQUAL(four.run(complaint), "");
-    CHECK(four.same_bits(one));
+    check_threads(MlpBranchCase(2, 102, 64, 256, false, bfloat16));
   }
-  dm::set_threads(before);
 }
 
 TEST("no tokens: nothing, and gradients of 0") {

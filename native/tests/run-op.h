@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "buffers.h"
+#include "check.h"
+#include "core/thread-pool.h"
 #include "dm/op.h"
 
 namespace dm::test {
@@ -25,6 +27,19 @@ inline Status run_op(const char* name, std::vector<Buffer> buffers,
 inline std::string complaint(const char* name, std::vector<Buffer> buffers,
                              const std::vector<double>& numbers) {
   return run_op(name, std::move(buffers), numbers).message();
+}
+
+/// Runs copies of a case with 1 and with 4 threads: their bits are the same.
+template <class Case>
+void check_threads(Case one) {
+  Case four = one;
+  const int before = threads();
+  set_threads(1);
+  CHECK_EQUAL(one.run(complaint), "");
+  set_threads(4);
+  CHECK_EQUAL(four.run(complaint), "");
+  set_threads(before);
+  CHECK(four.same_bits(one));
 }
 
 }  // namespace dm::test
