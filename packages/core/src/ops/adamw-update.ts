@@ -7,10 +7,10 @@
 //   denominator = sqrt(second) / sqrt(1 - beta2^step) + epsilon
 //   parameter -= learningRate / (1 - beta1^step) * first / denominator
 //
-// n parameters of any shapes, by their place i in the record.
+// n parameters of any shapes.
 // Attributes: learningRates and weightDecays (n each), beta1, beta2, epsilon, step.
-// Kernel DmAdamwUpdate: parameter{i}, gradient{i}, first{i}, second{i}, gradientScale [] -> n
-//   parameters, n firsts, n seconds. A native kernel may return the buffers it was given (with
+// Kernel DmAdamwUpdate, inputs by number: of parameter i its value 4i, gradient 4i + 1, first 4i + 2
+//   and second 4i + 3; gradientScale [] 4n -> n parameters, n firsts, n seconds. A native kernel may return the buffers it was given (with
 //   their reference counts raised): the op disposes the old tensors.
 import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError, ShapeError } from '../errors.ts';
@@ -60,6 +60,9 @@ interface Attributes {
   readonly step: number;
 }
 
+/** Of the four inputs of a parameter. */
+const parts = { parameter: 0, gradient: 1, first: 2, second: 3 } as const;
+
 const kernel = defineKernel<Tensors, Attributes>({
   name: 'DmAdamwUpdate',
   composed: (inputs, attributes) => {
@@ -76,8 +79,9 @@ const kernel = defineKernel<Tensors, Attributes>({
 });
 
 /**
- * One AdamW step. Disposes the old parameters and moments, but not the gradients, and returns new
- * ones that the caller owns.
+ * One AdamW step. Consumes the old parameters and moments, but not the gradients, and returns those
+ * of the next step, which the caller owns: new tensors, the old ones being disposed, or the old
+ * ones with new values.
  *
  * @throws ShapeError when a gradient or moment is missing or of another shape. ConfigError when
  * step is not 1 or more.
@@ -86,18 +90,24 @@ export function adamwUpdate(state: AdamwState, options: AdamwOptions): AdamwResu
   const names = check(state, options);
   const { parameters, gradients, firstMoments, secondMoments } = state;
   const { beta1, beta2, epsilon, step, gradientScale = 1 } = options;
-  const inputs: Record<string, tf.Tensor> = {};
-  for (const [i, name] of names.entries()) {
-    inputs[`parameter${i}`] = parameters[name]!;
-    inputs[`gradient${i}`] = gradients[name]!;
-    inputs[`first${i}`] = firstMoments[name]!;
-    inputs[`second${i}`] = secondMoments[name]!;
-  }
+  const inputs = names.flatMap((name) => [
+    parameters[name]!,
+    gradients[name]!,
+    firstMoments[name]!,
+    secondMoments[name]!,
+  ]);
   const attributes = { ...rates(names, options), beta1, beta2, epsilon, step };
   const updated = tf.tidy(() => {
     const scale = typeof gradientScale === 'number' ? tf.scalar(gradientScale) : gradientScale;
-    return runKernel(kernel, { ...inputs, gradientScale: scale }, attributes);
+    return runKernel(kernel, Object.fromEntries([...inputs, scale].entries()), attributes);
   });
+  if (updated.length === 0 && names.length > 0) {
+    return {
+      parameters: { ...parameters },
+      firstMoments: { ...firstMoments },
+      secondMoments: { ...secondMoments },
+    };
+  }
   tf.dispose([parameters, firstMoments, secondMoments]);
   const record = (part: number): Record<string, tf.Tensor> =>
     Object.fromEntries(names.map((name, i) => [name, updated[part * names.length + i]!]));
@@ -152,9 +162,11 @@ function updateGroup(
   places: readonly number[],
   { learningRates, weightDecays, beta1, beta2, epsilon, step }: Attributes,
 ): tf.Tensor[][] {
-  const shapes = places.map((place) => inputs[`parameter${place}`]!.shape);
-  const row = (part: string): tf.Tensor1D => {
-    const pieces = places.map((place) => tf.reshape<tf.Rank.R1>(inputs[`${part}${place}`]!, [-1]));
+  const shapes = places.map((place) => inputs[4 * place]!.shape);
+  const row = (part: keyof typeof parts): tf.Tensor1D => {
+    const pieces = places.map((place) =>
+      tf.reshape<tf.Rank.R1>(inputs[4 * place + parts[part]]!, [-1]),
+    );
     return pieces.length === 1 ? pieces[0]! : tf.concat(pieces);
   };
   const pieces = (values: tf.Tensor1D): tf.Tensor[] => {
@@ -164,7 +176,7 @@ function updateGroup(
   };
   const rate = learningRates[places[0]!]!;
   const decay = weightDecays[places[0]!]!;
-  const gradient = tf.mul(row('gradient'), inputs['gradientScale']!);
+  const gradient = tf.mul(row('gradient'), inputs[4 * learningRates.length]!);
   const first: tf.Tensor1D = tf.add(tf.mul(row('first'), beta1), tf.mul(gradient, 1 - beta1));
   const squared = tf.mul(tf.square(gradient), 1 - beta2);
   const second: tf.Tensor1D = tf.add(tf.mul(row('second'), beta2), squared);
@@ -191,12 +203,13 @@ function check(state: AdamwState, { step }: AdamwOptions): string[] {
   const names = Object.keys(state.parameters);
   for (const part of ['gradients', 'firstMoments', 'secondMoments'] as const) {
     for (const name of names) {
-      const expected = formatShape(state.parameters[name]!.shape);
+      const { shape } = state.parameters[name]!;
       const tensor = state[part][name];
+      if (tensor !== undefined && tf.util.arraysEqual(tensor.shape, shape)) continue;
       const got = tensor === undefined ? 'nothing' : formatShape(tensor.shape);
-      if (got !== expected) {
-        throw new ShapeError(`adamwUpdate: ${part} of ${name}: expected ${expected}, got ${got}`);
-      }
+      throw new ShapeError(
+        `adamwUpdate: ${part} of ${name}: expected ${formatShape(shape)}, got ${got}`,
+      );
     }
   }
   return names;
