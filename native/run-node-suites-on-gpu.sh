@@ -38,16 +38,19 @@ cd "$pack" || exit 2
 
 # ---- Node: what is there, or what was packed ----
 python=${PYTHON:-$(command -v python3 || true)}
+unpack() {
+  if command -v xz >/dev/null; then
+    xz -dc "$1" >"$2"
+  else
+    "$python" -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$1" >"$2"
+  fi
+}
 node=$(command -v node || true)
 if [[ -z $node || $("$node" -p 'Number(process.versions.node.split(".")[0]) >= 20') != true ]]; then
   node=${TMPDIR:-/tmp}/diffmavil-node-$(id -u)-$(cut -d' ' -f1 node.version)
   if [[ ! -x $node ]]; then
     [[ -f node.xz ]] || fail "expected Node 20 or newer, got none, and none was packed"
-    if command -v xz >/dev/null; then
-      xz -dc node.xz >"$node.part"
-    else
-      "$python" -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open("node.xz"), sys.stdout.buffer)' >"$node.part"
-    fi || fail "expected to unpack node.xz with xz or Python, got an error"
+    unpack node.xz "$node.part" || fail "expected to unpack node.xz with xz or Python, got an error"
     chmod +x "$node.part" && mv "$node.part" "$node"
   fi
 fi
@@ -68,6 +71,7 @@ else
     exit 1
   fi
   library=$pack/native/build-cuda/device/libdiffmavil_cuda.so
+  [[ ! -f $library && -f $library.xz ]] && unpack "$library.xz" "$library.part" && mv "$library.part" "$library"
   if [[ ! -f $library ]]; then
     # Built for this GPU alone, which takes a few minutes; kept for the next call.
     [[ $capability == 90 || $capability == 100 ]] && capability+=a

@@ -46,9 +46,13 @@ export const compare: Suite = {
     const group: Group = { unit, files, precision, options, report };
     const ours = await begin(first, group);
     try {
-      for (const peer of peers) await compareWith(ours, peer, group);
-      if (ours === null) return;
-      if (ours.turnsMs.length === 0) await takeTurns([ours], options);
+      for (const peer of peers) {
+        await compareWith(ours, peer, group);
+        // Again after each, so that it is there when time runs out; the last one counts.
+        if (ours !== null && ours.turnsMs.length > 0) await finish(ours, null, group);
+      }
+      if (ours === null || ours.turnsMs.length > 0) return;
+      await takeTurns([ours], options);
       await finish(ours, null, group);
     } finally {
       await ours?.process.stop();

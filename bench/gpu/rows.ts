@@ -56,6 +56,7 @@ export interface Unit {
   readonly maskRatio?: number;
 }
 
+/** Of rows of one name the last counts. */
 export type Report = (row: Omit<Row, 'suite'>) => void;
 
 export interface Suite {

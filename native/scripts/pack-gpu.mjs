@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run pack:gpu`: the suites of the backend on a GPU as one folder, native/build-gpu-pack, for a machine with a driver and no network: Node itself,
-// the addon, the device library or the sources that nvcc builds it from, the suites in a few files, the goldens and PyTorch's side. It is laid out as the
+// the addon, the device library and the sources that nvcc builds it from, the suites in a few files, the goldens and PyTorch's side. It is laid out as the
 // checkout is, so that files find each other by the same paths. At most 60 MB.
 //
 //   node native/scripts/pack-gpu.mjs [--out FOLDER] [--without-node] [--backend NAME]
@@ -42,21 +42,24 @@ const files = [
   'native/run-node-suites-on-gpu.sh',
   'native/build/Release/diffmavil.node',
   'native/build-cuda/libdiffmavil_cuda_emulated.so',
-  'native/build-cuda/device/libdiffmavil_cuda.so',
   'bench/peers/train_step.py',
   'bench/peers/diffmavil_torch.py',
   'conformance/golden/fixtures/diffmavil',
   'conformance/golden/fixtures/family',
   // It reads its own files.
   'node_modules/jasmine-core',
+  // What CMake builds the device library from, where it was not built here.
+  'native/cuda',
+  'native/core',
+  'native/include',
+  'native/tests',
 ];
-/** What CMake builds the device library from, where it was not built here. */
-const sources = ['native/cuda', 'native/core', 'native/include', 'native/tests'];
+const library = 'native/build-cuda/device/libdiffmavil_cuda.so';
 
 /**
  * Makes the folder, in place of one that is there.
  *
- * @param {{out?: string, node?: boolean, backend?: string}} options `node`: whether Node itself is packed.
+ * @param {{out?: string, node?: boolean, backend?: string}} options `node`: whether Node itself is packed, and what is large compressed.
  * @returns {Promise<{name: string, bytes: number}[]>} What is in it, by folder or file.
  */
 export async function packGpu({
@@ -69,13 +72,12 @@ export async function packGpu({
     throw new PackError(`pack:gpu: expected ${addon}, got none. Try: npm run build:native`);
   clear(out);
   for (const file of files) if (existsSync(join(root, file))) copy(file, out);
-  if (!existsSync(join(root, 'native/build-cuda/device/libdiffmavil_cuda.so')))
-    for (const folder of sources) copy(folder, out);
   writeFileSync(join(out, 'package.json'), '{ "type": "module", "workspaces": [] }\n');
   for (const name of packages) await bundlePackage(name, out);
   await bundlePrograms(out);
   await bundleSpecs(backend, out);
-  if (node) compressNode(out);
+  if (node) packNode(out);
+  if (existsSync(join(root, library))) packLibrary(out, node);
   writeFileSync(join(out, 'pack.json'), `${JSON.stringify(provenance(), null, 1)}\n`);
   return readdirSync(out).map((name) => ({ name, bytes: sizeOf(join(out, name)) }));
 }
@@ -182,19 +184,29 @@ async function bundleSpecs(backend, out) {
   copy(relative(root, await bundle(backend)), out);
 }
 
-/** 24 MB in place of 100; Python's lzma or xz unpack it. */
-function compressNode(out) {
+/** 24 MB in place of 100. */
+function packNode(out) {
   const file = join(out, 'node.xz');
-  const stamp = join(out, 'node.version');
-  writeFileSync(stamp, `${process.version} ${process.arch}\n`);
+  writeFileSync(join(out, 'node.version'), `${process.version} ${process.arch}\n`);
   if (existsSync(file) && statSync(file).mtimeMs > statSync(process.execPath).mtimeMs) return;
-  const packed = join(out, 'node.xz.part');
-  const command = 'xz -6 -c "$0" >"$1"';
-  const { status, stderr } = spawnSync('sh', ['-c', command, process.execPath, packed], {
+  compress(process.execPath, file);
+}
+
+/** Machine code for three architectures is mostly the same: a tenth is left of it. */
+function packLibrary(out, small) {
+  if (!small) return copy(library, out);
+  mkdirSync(dirname(join(out, library)), { recursive: true });
+  compress(join(root, library), `${join(out, library)}.xz`);
+}
+
+/** Python's lzma or xz unpack it. */
+function compress(file, to) {
+  const part = `${to}.part`;
+  const { status, stderr } = spawnSync('sh', ['-c', 'xz -6 -c "$0" >"$1"', file, part], {
     encoding: 'utf8',
   });
-  if (status !== 0) throw new PackError(`pack:gpu: expected xz to compress Node, got ${stderr}`);
-  renameSync(packed, file);
+  if (status !== 0) throw new PackError(`pack:gpu: expected xz to compress ${file}, got ${stderr}`);
+  renameSync(part, to);
 }
 
 function provenance() {
