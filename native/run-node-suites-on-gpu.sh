@@ -31,8 +31,8 @@ if [[ -f $pack/pack.json ]]; then
 else
   out=${out:-$pack/bench/results/$(date +%F)-gpu-suites.json}
   pack=$here/build-gpu-pack
-  node "$here/scripts/pack-gpu.mjs" --out "$pack" --backend "$backend" --without-node >"$pack.log" 2>&1 ||
-    fail "expected to pack the suites, got: $(tail -1 "$pack.log")"
+  said=$(node "$here/scripts/pack-gpu.mjs" --out "$pack" --backend "$backend" --without-node 2>&1) ||
+    fail "expected to pack the suites, got: $said"
 fi
 cd "$pack" || exit 2
 
