@@ -110,7 +110,8 @@ dm_cuda_status fetch_wait(dm_cuda_fetch* fetch, void* to) {
     const Status status = reinterpret_cast<Fetch*>(fetch)->wait(to);
     if (status.ok()) return DM_CUDA_OK;
     last_message() = status.message();
-    return code_of(status.code());
+    // Nothing but the device fails here.
+    return DM_CUDA_DEVICE_LOST;
   } catch (const std::exception& error) {
     last_message() = error.what();
     return DM_CUDA_INTERNAL;

@@ -29,26 +29,10 @@ class Timeline {
 
   cudaError_t may_mark() { return newest_ - marked_ < kBetweenMarks ? cudaSuccess : mark(); }
   /// Behind everything that was started.
-  cudaError_t mark() {
-    if (marked_ == newest_) return cudaSuccess;
-    cudaError_t error = cudaSuccess;
-    const cudaEvent_t event = events_.take(error);
-    if (error != cudaSuccess) return error;
-    marked_ = newest_;
-    marks_.push_back({newest_, event});
-    return cudaEventRecord(event, work_);
-  }
+  cudaError_t mark();
 
   /// Makes `stream` wait for the work of that number, and for what was before it.
-  cudaError_t wait(cudaStream_t stream, std::uint64_t number) {
-    forget_passed();
-    if (number <= over_) return cudaSuccess;
-    for (const Mark& mark : marks_) {
-      if (mark.number >= number) return cudaStreamWaitEvent(stream, mark.event, 0);
-    }
-    const cudaError_t error = mark();
-    return error == cudaSuccess ? cudaStreamWaitEvent(stream, marks_.back().event, 0) : error;
-  }
+  cudaError_t wait(cudaStream_t stream, std::uint64_t number);
 
  private:
   struct Mark {
@@ -56,13 +40,7 @@ class Timeline {
     cudaEvent_t event;
   };
 
-  void forget_passed() {
-    while (!marks_.empty() && cudaEventQuery(marks_.front().event) == cudaSuccess) {
-      over_ = marks_.front().number;
-      events_.give_back(marks_.front().event);
-      marks_.pop_front();
-    }
-  }
+  void forget_passed();
 
   Events& events_;
   cudaStream_t work_;

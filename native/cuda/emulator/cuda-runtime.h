@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of the CUDA runtime that device/ calls, with their names and meaning, over the host's memory. Work that is put on a stream runs
-// when somebody waits, as late as may be or as early, by DIFFMAVIL_EMULATOR_ORDER: 0 runs only what is waited for; odd numbers run every other
-// stream as far as it can go first; others take turns by chance. Copies from pinned memory read it when they run. Memory that is freed is
+// when somebody waits, as late as may be or as early, by DIFFMAVIL_EMULATOR_ORDER: 0 runs only what is waited for; 1 runs every other stream as
+// far as it can go first; other numbers let streams take turns by chance. Copies from pinned memory read it when they run. Memory that is freed is
 // filled with 0xCB, as is what is new. All of this is in namespace dm::cuda, so that the real runtime may be in the same process.
 #pragma once
 

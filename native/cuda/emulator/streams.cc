@@ -71,7 +71,7 @@ void Scheduler::run_until(const Moment& moment, std::uint64_t order) {
     return;
   }
   while (!moment.reached) {
-    if (order % 2 == 1) {
+    if (order == 1) {
       run_others(moment.stream);
       if (!step(moment.stream)) stop();
     } else if (!step_any(random_)) {
@@ -93,11 +93,7 @@ void Scheduler::drain_all(std::uint64_t order) {
 }
 
 void Scheduler::let_time_pass(std::uint64_t order) {
-  if (order == 0) return;
-  if (order % 2 == 1) {
-    run_others(nullptr);
-    return;
-  }
+  if (order <= 1) return;
   const int steps = static_cast<int>(random_() % (kStepsWhileWaiting + 1));
   for (int i = 0; i < steps; ++i) step_any(random_);
 }

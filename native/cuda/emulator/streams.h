@@ -58,7 +58,7 @@ class Scheduler {
   /// Runs a stream to its end.
   void drain(Stream* stream, std::uint64_t order);
   void drain_all(std::uint64_t order);
-  /// What a machine may have done by itself when somebody looks: nothing, everything, or some of it.
+  /// What a machine may have done by itself when somebody looks: nothing, or, by chance, some of it.
   void let_time_pass(std::uint64_t order);
 
   /// The `count`th piece of work from now on faults: neither it nor anything after it runs.

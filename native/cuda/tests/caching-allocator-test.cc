@@ -89,6 +89,14 @@ TEST("what is left of a large block is kept apart from more than 1 MiB on") {
   CHECK_EQUAL(m.cached(), std::uint64_t{0});
 }
 
+TEST("what is left of a small block is kept apart down to 256 bytes") {
+  Machine m;
+  m.blocks.allocate(kMiB);
+  void* const b = m.blocks.allocate(kMiB - 256);
+  CHECK_EQUAL(at(m.blocks.allocate(1)) - at(b), std::uintptr_t{kMiB - 256});
+  CHECK_EQUAL(m.cached(), std::uint64_t{0});
+}
+
 TEST("the smallest block that holds a request is taken, of equals the lowest") {
   Machine m;
   std::vector<void*> blocks;
@@ -118,8 +126,8 @@ TEST("a block says how large it is and when it was used last: the latest of what
   void* const a = m.blocks.allocate(256);
   void* const b = m.blocks.allocate(256);
   CHECK_EQUAL(m.blocks.find(a)->last_use, std::uint64_t{0});
-  m.blocks.release(a, 7);
-  m.blocks.release(b, 5);
+  m.blocks.release(a, 5);
+  m.blocks.release(b, 7);
   void* const both = m.blocks.allocate(512);
   CHECK(both == a);
   CHECK_EQUAL(m.blocks.find(both)->last_use, std::uint64_t{7});
@@ -211,6 +219,7 @@ TEST("a pool keeps its blocks to itself until it ends, and then they are everybo
   void* const again = m.blocks.allocate(256);
   CHECK(again == own);
   CHECK_EQUAL(m.blocks.find(again)->last_use, std::uint64_t{12});
+  CHECK(m.blocks.allocate(256) != own);
   // What was still in use follows when it is released.
   m.blocks.release(again);
   m.blocks.release(kept);

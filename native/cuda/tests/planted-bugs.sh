@@ -30,9 +30,9 @@ plant() { # COMPILER BUILD LINE
     # What a file of core/ changes is tested through the ops of the test's own stem.
     [[ $source == "$work/native/cuda/$file" ]] || [[ $file == core/* && $(basename "$source") == "$stem.cu" ]] || grep -qE "\"($header|cuda/core/launch-${file#core/})\"" "$source" || continue
     objects+=("$source.o")
-    "$compiler" -std=c++20 -O1 -ffp-contract=off -w -I"$work/native" -I"$work/native/include" -x c++ -c -o "$source.o" "$source" || return
+    "$compiler" -std=c++20 -O1 -ffp-contract=off -w -DDM_CUDA_EMULATED '-DDM_CUDA_ARCHITECTURES="80-real 90a-real 100-real"' -I"$work/native" -I"$work/native/include" -x c++ -c -o "$source.o" "$source" || return
   done
-  "$compiler" -o "$work/test" "$build/tests/CMakeFiles/cuda-$test.dir/$test.cc.o" "${objects[@]}" "$build/libdm_cuda_emulated.a" || return
+  "$compiler" -o "$work/test" "$build/tests/CMakeFiles/cuda-$test.dir/$test.cc.o" "${objects[@]}" "$build/libdm_cuda_emulated.a" -pthread -ldl || return
   local order
   for order in 0 1 7; do
     if ! DIFFMAVIL_EMULATOR_ORDER=$order timeout 120 "$work/test" >/dev/null 2>&1; then
