@@ -1,16 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The user's cache of addons built by `diffmavil-native build`: where it is, and the manifest without which nothing in it is loaded.
+// The user's cache of what `diffmavil-native build` builds, the addon and the device library: where each is, and the manifest without which
+// nothing in it is loaded.
 // A truncated file would end the process with SIGBUS, so size and checksum are compared before the file is opened as a library.
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
-import { abi, nodeApi, platformName, version } from './platform.ts';
+import { abi, deviceAbi, nodeApi, platformName, version } from './platform.ts';
 
 export const addonFile = 'diffmavil.node';
+export const libraryFile = 'libdiffmavil_cuda.so';
 const manifestFile = 'manifest.json';
 
-/** What stands beside a cached addon; written after it. */
+/** What is built and kept by itself, in a folder of its own. */
+export interface Part {
+  readonly file: string;
+  /** Its interface, as a number and in the folder's name. */
+  readonly abi: number;
+  readonly tag: string;
+}
+export const addonPart: Part = { file: addonFile, abi, tag: `napi${nodeApi}` };
+export const libraryPart: Part = { file: libraryFile, abi: deviceAbi, tag: `cuda${deviceAbi}` };
+
+/** What stands beside a cached file; written after it. */
 export interface Manifest {
   readonly version: string;
   readonly abi: number;
@@ -24,21 +36,22 @@ export function cacheRoot(environment: NodeJS.ProcessEnv): string {
   return join(isAbsolute(given) ? given : join(homedir(), '.cache'), 'diffmavil');
 }
 
-/** The folder of this version's addon for this machine. */
-export function cacheFolder(environment: NodeJS.ProcessEnv): string {
-  return join(cacheRoot(environment), `native-${version}-napi${nodeApi}-${platformName()}`);
+/** The folder of this version's addon, or device library, for this machine. */
+export function cacheFolder(environment: NodeJS.ProcessEnv, part: Part = addonPart): string {
+  return join(cacheRoot(environment), `native-${version}-${part.tag}-${platformName()}`);
 }
 
-/** Describes the addon in `folder`, which from then on counts as complete. */
-export function writeManifest(folder: string): Manifest {
-  const place = join(folder, addonFile);
-  const manifest = { version, abi, sizeBytes: statSync(place).size, sha256: sha256Of(place) };
+/** Describes what was built in `folder`, which from then on counts as complete. */
+export function writeManifest(folder: string, part: Part = addonPart): Manifest {
+  const place = join(folder, part.file);
+  const sizeBytes = statSync(place).size;
+  const manifest = { version, abi: part.abi, sizeBytes, sha256: sha256Of(place) };
   writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
 }
 
-/** What is wrong with a cached addon, found without loading it; null when it is as its manifest says. */
-export function cachedProblem(place: string): string | null {
+/** What is wrong with a cached file, found without loading it; null when it is as its manifest says. */
+export function cachedProblem(place: string, part: Part = addonPart): string | null {
   let manifest: Partial<Manifest> | null;
   try {
     const text = readFileSync(join(dirname(place), manifestFile), 'utf8');
@@ -46,7 +59,7 @@ export function cachedProblem(place: string): string | null {
   } catch (error) {
     return `no valid ${manifestFile}: ${(error as Error).message}`;
   }
-  if (manifest?.abi !== abi) return `expected interface ${abi}, got ${manifest?.abi}`;
+  if (manifest?.abi !== part.abi) return `expected interface ${part.abi}, got ${manifest?.abi}`;
   if (manifest.version !== version) return `expected version ${version}, got ${manifest.version}`;
   const { size } = statSync(place);
   if (manifest.sizeBytes !== size)

@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url';
 /** The meaning of the addon's exports; equals `kAbi` of native/addon/addon.cc. */
 export const abi = 2;
 
+/** The meaning of the device library's table; equals `DM_CUDA_ABI` of native/cuda/include/dm_cuda.h. */
+export const deviceAbi = 2;
+
 /** The level of Node-API; equals `NAPI_VERSION` of native/CMakeLists.txt. */
 export const nodeApi = 9;
 

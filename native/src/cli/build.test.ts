@@ -17,8 +17,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cachedProblem } from '../cache.ts';
 import { searchAddon } from '../loader.ts';
 import { version } from '../platform.ts';
-import { buildAddon, lockFile } from './build.ts';
-import type { BuildOptions } from './build.ts';
+import { lockFile } from './build-folder.ts';
+import type { BuildOptions } from './build-folder.ts';
+import { buildAddon } from './build.ts';
 import { cleanCache } from './clean.ts';
 import { writeSmallProject } from './test-project.ts';
 

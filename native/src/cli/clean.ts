@@ -4,10 +4,10 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DeviceError } from '@diffmavil/core';
 import { cacheRoot } from '../cache.ts';
-import { lockFile } from './build.ts';
+import { lockFile } from './build-folder.ts';
 import { isLocked } from './lock.ts';
 
-/** Removes cached addons and leftovers of builds. @returns What was removed. @throws DeviceError while a build is going on. */
+/** Removes cached addons, device libraries and leftovers of builds. @returns What was removed. @throws DeviceError while a build is going on. */
 export function cleanCache(environment: NodeJS.ProcessEnv): string[] {
   const root = cacheRoot(environment);
   if (!existsSync(root)) return [];

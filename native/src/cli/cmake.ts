@@ -12,6 +12,8 @@ export interface CmakeRun {
   readonly step: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: string;
+  /** How much the build takes on the disk, for the error. */
+  readonly room: string;
   readonly signal: AbortSignal;
   readonly onOutput: (text: string) => void;
 }
@@ -55,7 +57,7 @@ export async function runCmake(args: readonly string[], run: CmakeRun): Promise<
     );
   }
   keepLog(run.log, output);
-  throw explainOutput(output, run.step, code, run.log);
+  throw explainOutput({ output, code, step: run.step, log: run.log, room: run.room });
 }
 
 /** A full disk is told by what failed, not by the log of it. */

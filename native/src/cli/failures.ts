@@ -4,14 +4,14 @@ import { DeviceError } from '@diffmavil/core';
 
 interface Cause {
   readonly pattern: RegExp;
-  /** `$1`, `$2`: groups of the pattern. */
+  /** `$1`, `$2`: groups of the pattern; `$room`: what the build takes on the disk. */
   readonly sentence: string;
 }
 
 const causes: readonly Cause[] = [
   {
     pattern: /No space left on device/,
-    sentence: 'enough room for about 20 MB, got a full disk. Try: XDG_CACHE_HOME=<another folder>',
+    sentence: 'enough room for about $room, got a full disk. Try: XDG_CACHE_HOME=<another folder>',
   },
   {
     pattern: /CMake (\d+\.\d+)\S* or higher is required\.\s+You are running version (\S+)/,
@@ -27,6 +27,21 @@ const causes: readonly Cause[] = [
     sentence: 'a C++20 compiler, got none that works. Try: apt-get install g++, or CXX=<another>',
   },
   {
+    pattern: /unsupported GNU version! gcc versions later than (\d+)|unsupported clang version!/,
+    sentence:
+      'a host compiler that nvcc knows, got a newer one. Try: CUDAHOSTCXX=<an older g++>, or a newer CUDA toolkit',
+  },
+  {
+    pattern: /nvcc fatal\s*: Unsupported gpu architecture 'compute_(\w+)'/,
+    sentence:
+      "an nvcc that knows compute capability $1, got an older one. Try: --arch <the GPU's own>, or CUDACXX=<a newer nvcc>",
+  },
+  {
+    pattern: /Could NOT find CUDAToolkit|No CMAKE_CUDA_COMPILER could be found/,
+    sentence:
+      "NVIDIA's CUDA toolkit around nvcc, got none. Try: CUDACXX=<the nvcc of a whole toolkit>",
+  },
+  {
     pattern: /dialect "CXX20"|unrecognized command[ -]line option ['‘"]?-std=c\+\+20/,
     sentence: 'a compiler that knows C++20, got an older one. Try: CXX=<a newer one>',
   },
@@ -37,17 +52,25 @@ const causes: readonly Cause[] = [
   },
 ];
 
-/** The error for a step of CMake that failed. @param log The file that holds everything it printed. */
-export function explainOutput(
-  output: string,
-  step: string,
-  code: number | string,
-  log: string,
-): DeviceError {
+/** A step of CMake that failed. */
+export interface FailedStep {
+  readonly output: string;
+  readonly step: string;
+  readonly code: number | string;
+  /** The file that holds everything it printed. */
+  readonly log: string;
+  /** What the build takes on the disk. */
+  readonly room: string;
+}
+
+/** The error for a step of CMake that failed. */
+export function explainOutput({ output, step, code, log, room }: FailedStep): DeviceError {
   for (const { pattern, sentence } of causes) {
     const match = pattern.exec(output);
     if (match === null) continue;
-    const filled = sentence.replace(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? '');
+    const filled = sentence
+      .replace('$room', room)
+      .replace(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? '');
     return new DeviceError(`build: expected ${filled}`);
   }
   const first =
@@ -60,11 +83,13 @@ export function explainOutput(
 }
 
 /** The error for a file operation, or the error itself when it is none. */
-export function explainFileError(error: unknown, folder: string): unknown {
+export function explainFileError(error: unknown, folder: string, room: string): unknown {
   const { code, syscall, message } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    const room = causes[0]!.sentence.replace('room', `room in ${folder}`);
-    return new DeviceError(`build: expected ${room}`, { cause: error });
+    const sentence = causes[0]!.sentence
+      .replace('room', `room in ${folder}`)
+      .replace('$room', room);
+    return new DeviceError(`build: expected ${sentence}`, { cause: error });
   }
   if (typeof code !== 'string' || typeof syscall !== 'string') return error;
   return new DeviceError(

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cacheFolder, libraryFile, libraryPart } from '../cache.ts';
 import { findAddon } from '../loader.ts';
 import { platformName, version } from '../platform.ts';
 import { noAddon, skipNote } from '../test-native.ts';
@@ -25,7 +26,7 @@ async function run(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promi
   const code = await main(args, {
     stdout: (text) => (printed.stdout += text),
     stderr: (text) => (printed.stderr += text),
-    environment: { ...process.env, XDG_CACHE_HOME: folder, ...more },
+    environment: { ...process.env, XDG_CACHE_HOME: folder, DIFFMAVIL_CUDA: 'off', ...more },
   });
   return { code, ...printed };
 }
@@ -50,7 +51,28 @@ describe('diffmavil-native', () => {
     expect(await run(['build', '--fast'])).toEqual({
       code: 2,
       stdout: '',
-      stderr: "diffmavil-native build: expected --verbose, got '--fast'\n",
+      stderr: "diffmavil-native build: expected --verbose, --cuda or --cuda --arch, got '--fast'\n",
+    });
+    const wrong = async (...args: readonly string[]): Promise<string> => {
+      const { code, stderr } = await run(['build', ...args]);
+      expect(code).toBe(2);
+      return stderr.replace('diffmavil-native build: expected ', '').trim();
+    };
+    expect(await wrong('--arch', '80')).toBe("--verbose, --cuda or --cuda --arch, got '--arch'");
+    expect(await wrong('--cuda', '--arch', '75')).toBe("--arch 80, 90a, 100, got '75'");
+    expect(await wrong('--cuda', '--arch')).toBe("--arch 80, 90a, 100, got ''");
+    expect(await wrong('--cuda', '80')).toBe("--verbose, --cuda or --cuda --arch, got '80'");
+  });
+
+  it('build --cuda asks for nvcc', async () => {
+    const CUDACXX = join(folder, 'no-nvcc');
+    expect(await run(['build', '--cuda'], { CUDACXX })).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        'building the device library; this takes many minutes\n' +
+        `diffmavil-native build: expected nvcc, got none as CUDACXX says: ${CUDACXX}. ` +
+        "Try: install NVIDIA's CUDA toolkit 13, or CUDACXX=<its nvcc>\n",
     });
   });
 
@@ -74,7 +96,8 @@ describe('diffmavil-native where', () => {
       code: 1,
       stdout:
         `${title}  DIFFMAVIL_NATIVE_PATH ${place}: not found\n` +
-        'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build (cmake, a C++20 compiler)\n',
+        'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build (cmake, a C++20 compiler)\n' +
+        'the device library of diffmavil-cuda\n  switched off by DIFFMAVIL_CUDA=off\n',
       stderr: '',
     });
   });
@@ -94,5 +117,26 @@ describe('diffmavil-native where', () => {
     expect(stdout.startsWith(title)).toBe(true);
     expect(stdout).toContain(`${place}: used: ${addon?.isa}, `);
     expect(stdout).toContain(`  package      @diffmavil/native-${platformName()}: `);
+  });
+
+  it('lists the places of the device library, and what is wrong there', async () => {
+    const { stdout } = await run(['where'], { DIFFMAVIL_CUDA: 'auto' });
+    const cached = join(cacheFolder({ XDG_CACHE_HOME: folder }, libraryPart), libraryFile);
+    expect(stdout).toContain('the device library of diffmavil-cuda\n  local build ');
+    expect(stdout).toContain(`  cache            ${cached}: not found\n`);
+    expect(stdout).toContain(`  package          @diffmavil/native-${platformName()}-cuda: `);
+  });
+
+  it.skipIf(noAddon)(`names a forced library that does not load${skipNote}`, async () => {
+    const place = join(folder, libraryFile);
+    writeFileSync(place, 'not a library');
+    const { code, stdout } = await run(['where'], {
+      DIFFMAVIL_CUDA: 'auto',
+      DIFFMAVIL_CUDA_PATH: place,
+    });
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      `  DIFFMAVIL_CUDA_PATH ${place}: used, and does not load: openDevice: expected a library that loads, got ${place}`,
+    );
   });
 });

@@ -3,18 +3,24 @@
 import { constants } from 'node:os';
 import { DiffmavilError } from '@diffmavil/core';
 import { platformName, version } from '../platform.ts';
+import { cudaMode, isGpuVisible } from '../cuda/library.ts';
+import { architectures, buildLibrary } from './build-cuda.ts';
+import type { Architecture } from './build-cuda.ts';
 import { buildAddon } from './build.ts';
 import { cleanCache } from './clean.ts';
-import { lookEverywhere } from './where.ts';
+import type { LibraryFacts } from './probe.ts';
+import { lookEverywhere, lookForLibrary } from './where.ts';
 
-const usage = `diffmavil-native: the native addon of @diffmavil/native
+const usage = `diffmavil-native: the native addon of @diffmavil/native, and the device library of its backend diffmavil-cuda
 
-  diffmavil-native where              the places where an addon is looked for, and what is there
-  diffmavil-native build [--verbose]  builds it into the cache
+  diffmavil-native where              the places where both are looked for, and what is there
+  diffmavil-native build [--verbose]  builds the addon into the cache
+  diffmavil-native build --cuda [--arch ${architectures.join('|')}] [--verbose]
+                                      builds the device library into the cache, for one architecture or for all
   diffmavil-native clean              removes what build has written
 
-build needs cmake and a C++20 compiler (Debian: apt-get install cmake g++ make), and some minutes. The cache is
-$XDG_CACHE_HOME/diffmavil, else ~/.cache/diffmavil.`;
+build needs cmake and a C++20 compiler (Debian: apt-get install cmake g++ make), and some minutes; with --cuda nvcc as well, and many. The
+cache is $XDG_CACHE_HOME/diffmavil, else ~/.cache/diffmavil.`;
 
 /** Where a command prints. */
 export interface Terminal {
@@ -55,24 +61,19 @@ export async function main(
 }
 
 async function build(args: readonly string[], terminal: Terminal): Promise<number> {
-  const wrong = args.find((option) => option !== '--verbose');
-  if (wrong !== undefined) {
-    terminal.stderr(`diffmavil-native build: expected --verbose, got '${wrong}'\n`);
+  const options = readBuildOptions(args);
+  if (typeof options === 'string') {
+    terminal.stderr(`diffmavil-native build: ${options}\n`);
     return 2;
   }
   const interruption = watchSignals();
-  terminal.stderr('building the addon; this takes some minutes\n');
   const startMs = performance.now();
   try {
-    const { place, isa, sizeBytes } = await buildAddon({
-      environment: terminal.environment,
-      signal: interruption.signal,
-      onOutput: args.length > 0 ? terminal.stderr : () => undefined,
-    });
+    const { place, sizeBytes, facts } = await buildChosen(options, terminal, interruption.signal);
     const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
     const size = (sizeBytes / 1e6).toFixed(1);
     terminal.stdout(`${place}\n`);
-    terminal.stderr(`built in ${seconds} s, ${size} MB; here it uses ${isa}\n`);
+    terminal.stderr(`built in ${seconds} s, ${size} MB; here it ${facts}\n`);
     return 0;
   } catch (error) {
     const { name } = interruption;
@@ -83,6 +84,60 @@ async function build(args: readonly string[], terminal: Terminal): Promise<numbe
     interruption.stop();
   }
 }
+
+interface ChosenBuild {
+  readonly cuda: boolean;
+  readonly architecture: Architecture | undefined;
+  readonly verbose: boolean;
+}
+
+/** The options, or what is wrong with them. */
+function readBuildOptions(args: readonly string[]): ChosenBuild | string {
+  const cuda = args.includes('--cuda');
+  const at = args.indexOf('--arch');
+  const [architecture, value] =
+    at < 0 ? [] : [architectures.find((a) => a === args[at + 1]), at + 1];
+  const wrong = args.find((option, i) => {
+    if (option === '--arch') return !cuda || i !== at;
+    return i !== value && option !== '--verbose' && option !== '--cuda';
+  });
+  if (wrong !== undefined) return `expected --verbose, --cuda or --cuda --arch, got '${wrong}'`;
+  if (at >= 0 && architecture === undefined)
+    return `expected --arch ${architectures.join(', ')}, got '${args[at + 1] ?? ''}'`;
+  return { cuda, architecture, verbose: args.includes('--verbose') };
+}
+
+interface ChosenResult {
+  readonly place: string;
+  readonly sizeBytes: number;
+  /** The end of `here it …`. */
+  readonly facts: string;
+}
+
+async function buildChosen(
+  { cuda, architecture, verbose }: ChosenBuild,
+  { environment, stderr }: Terminal,
+  signal: AbortSignal,
+): Promise<ChosenResult> {
+  const options = { environment, signal, onOutput: verbose ? stderr : () => undefined };
+  if (!cuda) {
+    stderr('building the addon; this takes some minutes\n');
+    const built = await buildAddon(options);
+    return { ...built, facts: `uses ${built.isa}` };
+  }
+  stderr('building the device library; this takes many minutes\n');
+  const built = await buildLibrary(
+    architecture === undefined ? options : { ...options, architecture },
+  );
+  const facts =
+    built.facts === null
+      ? 'was not tried, for want of an addon. Try: npx diffmavil-native build'
+      : describeDevices(built.facts);
+  return { ...built, facts };
+}
+
+const describeDevices = ({ count, problem }: LibraryFacts): string =>
+  count > 0 ? `finds ${count} ${count === 1 ? 'device' : 'devices'}` : `finds none: ${problem}`;
 
 interface Interruption {
   readonly signal: AbortSignal;
@@ -109,7 +164,8 @@ function watchSignals(): Interruption {
   return watched;
 }
 
-function where({ stdout, environment }: Terminal): number {
+function where(terminal: Terminal): number {
+  const { stdout, environment } = terminal;
   stdout(`@diffmavil/native ${version} for ${platformName()}, Node ${process.version}\n`);
   const places = lookEverywhere(environment);
   if (places.length === 0) stdout('  switched off by DIFFMAVIL_NATIVE=off\n');
@@ -120,12 +176,35 @@ function where({ stdout, environment }: Terminal): number {
         : `${used ? 'used' : 'loads'}: ${found.isa}, ${found.threads} threads`;
     stdout(`  ${source.padEnd(12)} ${place}: ${facts}\n`);
   }
-  if (places.some(({ used }) => used)) return 0;
-  if (places.length > 0)
+  const used = places.find((place) => place.used)?.place ?? null;
+  if (used === null && places.length > 0)
     stdout(
       'Try: npm install --include=optional @diffmavil/native, or npx diffmavil-native build (cmake, a C++20 compiler)\n',
     );
-  return 1;
+  if (process.platform === 'linux' && places.length > 0) whereIsLibrary(terminal, used);
+  return used === null ? 1 : 0;
+}
+
+/** The device library, which a machine without a GPU goes without: nothing is to be done about it there. */
+function whereIsLibrary({ stdout, environment }: Terminal, addonPlace: string | null): void {
+  stdout('the device library of diffmavil-cuda\n');
+  if (cudaMode(environment) === 'off') {
+    stdout('  switched off by DIFFMAVIL_CUDA=off\n');
+    return;
+  }
+  const places = lookForLibrary(environment, addonPlace);
+  for (const { source, place, found, used } of places)
+    stdout(`  ${source.padEnd(16)} ${place}: ${describeLibrary(found, used)}\n`);
+  if (isGpuVisible() && !places.some(({ used }) => used))
+    stdout(
+      'Try: npm install @diffmavil/native-linux-x64-cuda, or npx diffmavil-native build --cuda (nvcc)\n',
+    );
+}
+
+function describeLibrary(found: LibraryFacts | string | null, used: boolean): string {
+  if (found === null) return 'there, and no addon to try it';
+  if (typeof found !== 'string') return `${used ? 'used' : 'loads'}, ${describeDevices(found)}`;
+  return used ? `used, and does not load: ${found}` : found;
 }
 
 function clean({ stdout, environment }: Terminal): number {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads an addon in a process of its own, because a damaged file ends the process that opens it.
+// Loads an addon, or a device library, in a process of its own, because a damaged file ends the process that opens it.
 import { spawnSync } from 'node:child_process';
 import { describeLoadError, mismatch } from '../loader.ts';
 
@@ -11,26 +11,57 @@ export interface AddonFacts {
   readonly threads: number;
 }
 
-const program = `
-  let found;
-  try {
+/** What a device library finds. */
+export interface LibraryFacts {
+  readonly count: number;
+  /** Why there is no device, in the library's words. */
+  readonly problem: string | null;
+}
+
+const addonProgram = `
     const { abi, version, isa, threads } = require(process.argv[1]);
-    found = { abi, version, isa, threads };
+    found = { abi, version, isa, threads };`;
+
+const libraryProgram = `
+    found = require(process.argv[1]).countDevices(process.argv[2]);`;
+
+/** The facts of the addon in a file, or what is wrong with it. */
+export function probeAddon(file: string, environment: NodeJS.ProcessEnv): AddonFacts | string {
+  const found = probe(addonProgram, [file], environment) as AddonFacts | string;
+  return typeof found === 'string' ? found : (mismatch(found) ?? found);
+}
+
+/** What the addon finds with a device library, or what is wrong with that. */
+export function probeLibrary(
+  library: string,
+  addon: string,
+  environment: NodeJS.ProcessEnv,
+): LibraryFacts | string {
+  return probe(libraryProgram, [addon, library], environment) as LibraryFacts | string;
+}
+
+/** What `statements` find in a process of their own, or what is wrong. */
+function probe(
+  statements: string,
+  files: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): object | string {
+  const program = `
+  let found;
+  try {${statements}
   } catch ({ code, message }) {
     found = { error: { code, message } };
   }
   process.stdout.write(JSON.stringify(found));
 `;
-
-/** The facts of the addon in a file, or what is wrong with it. */
-export function probeAddon(file: string, environment: NodeJS.ProcessEnv): AddonFacts | string {
-  const { status, signal, stdout } = spawnSync(process.execPath, ['-e', program, file], {
+  const { status, signal, stdout } = spawnSync(process.execPath, ['-e', program, ...files], {
     env: environment,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   if (status !== 0) return `damaged: loading it ends a process with ${signal ?? `code ${status}`}`;
-  const found = JSON.parse(stdout) as AddonFacts & { error?: NodeJS.ErrnoException };
-  if (found.error !== undefined) return describeLoadError(found.error);
-  return mismatch(found) ?? found;
+  const found = JSON.parse(stdout) as { error?: NodeJS.ErrnoException };
+  if (found.error === undefined) return found;
+  // What the addon itself says is a sentence already.
+  return found.error.code?.startsWith('DM_') ? found.error.message : describeLoadError(found.error);
 }

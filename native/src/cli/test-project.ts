@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CMake project of one small file that stands in for the addon's sources: the same target and interface, built in a second.
+// CMake projects of one small file that stand in for the sources of the addon and of the device library: the same target and interface,
+// built in a second.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { abi, version } from '../platform.ts';
+import { abi, packageFolder, version } from '../platform.ts';
 
 const cmakeLists = `
 cmake_minimum_required(VERSION 3.22...4.2)
@@ -47,5 +48,49 @@ export function writeSmallProject(
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'CMakeLists.txt'), `${cmakeLists}${more}\n`);
   writeFileSync(join(folder, 'addon.cc'), addon(addonVersion));
+  return folder;
+}
+
+const libraryLists = `
+cmake_minimum_required(VERSION 3.22...4.2)
+project(small LANGUAGES CXX)
+if(NOT DIFFMAVIL_CUDA OR NOT CMAKE_CUDA_COMPILER)
+  message(FATAL_ERROR "no nvcc is given")
+endif()
+list(JOIN DIFFMAVIL_CUDA_ARCHITECTURES " " architectures)
+add_library(diffmavil_cuda SHARED library.cc)
+target_compile_definitions(diffmavil_cuda PRIVATE ARCHITECTURES="\${architectures}")
+target_include_directories(diffmavil_cuda PRIVATE ${join(packageFolder, 'cuda', 'include')})
+`;
+
+/** A device library that finds no device, and says what it is made for; for a compiler that is given ARCHITECTURES. */
+export const smallLibrary = `
+#include "dm_cuda.h"
+static dm_cuda_status count(int32_t* devices) {
+  *devices = 0;
+  return DM_CUDA_NO_DEVICE;
+}
+static const char* message(const dm_cuda_context*) {
+  return "device: expected a GPU and its driver, got a stand-in for " ARCHITECTURES;
+}
+extern "C" const dm_cuda_api* dm_cuda_get_api(uint32_t abi) {
+  static dm_cuda_api api{};
+  api.struct_size = sizeof api;
+  api.abi = DM_CUDA_ABI;
+  api.device_count = count;
+  api.message = message;
+  return abi == DM_CUDA_ABI ? &api : nullptr;
+}
+`;
+
+/** Writes the project of a device library. @param source Its only file. @param more Lines of CMakeLists.txt. @returns Its folder. */
+export function writeSmallLibrary(
+  folder: string,
+  source: string = smallLibrary,
+  more = '',
+): string {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'CMakeLists.txt'), `${libraryLists}${more}\n`);
+  writeFileSync(join(folder, 'library.cc'), source);
   return folder;
 }

@@ -38,7 +38,7 @@ describe.skipIf(noAddon)(`the search for a device${skipNote}`, () => {
     expect(problem({ DIFFMAVIL_CUDA: 'yes' })).toMatch(/^cuda: expected DIFFMAVIL_CUDA to be off/);
     expect(problem({ DIFFMAVIL_CUDA_PATH: '/nowhere/lib.so' })).toBe(
       'cuda: expected libdiffmavil_cuda.so, got none at /nowhere/lib.so. Try: npm install ' +
-        '@diffmavil/native-linux-x64-cuda, or in a checkout npm run build:cuda',
+        '@diffmavil/native-linux-x64-cuda, or npx diffmavil-native build --cuda (nvcc; in a checkout npm run build:cuda)',
     );
   });
 

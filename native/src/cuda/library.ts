@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds the device library, and says what devices there are. Nothing is opened before it is asked for.
 //
-// Order: DIFFMAVIL_CUDA=off (none); DIFFMAVIL_CUDA_PATH (that file or nothing); a local build; the library beside the addon; the package.
+// Order: DIFFMAVIL_CUDA=off (none); DIFFMAVIL_CUDA_PATH (that file or nothing); a local build; the library beside the addon; the user's build
+// cache (`diffmavil-native build --cuda`), whose manifest is checked first; the package of the platform.
 import { DeviceError } from '@diffmavil/core';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Addon } from '../binding.ts';
-import { findAddon } from '../loader.ts';
-import { packageFolder, platformName } from '../platform.ts';
+import { cacheFolder, cachedProblem, libraryFile, libraryPart } from '../cache.ts';
+import { describeLoadError, findAddon } from '../loader.ts';
+import { packageFolder, platformName, version } from '../platform.ts';
 
-export const libraryFile = 'libdiffmavil_cuda.so';
+const require = createRequire(import.meta.url);
+
+/** A place to look at: a file, or the name of a package. */
+export interface LibraryPlace {
+  readonly source: 'DIFFMAVIL_CUDA_PATH' | 'local build' | 'beside the addon' | 'cache' | 'package';
+  readonly place: string;
+}
+
+/** The file of a place, or what can be known to be wrong with it without loading it. */
+export type LibraryFile = { readonly file: string } | { readonly problem: string };
 
 /** What DIFFMAVIL_CUDA may say: never a GPU; one where there is one (the default); one or an error. */
 export const cudaModes = ['off', 'auto', 'require'] as const;
@@ -69,47 +80,85 @@ export function searchCuda(environment: NodeJS.ProcessEnv): CudaSearch {
     if (addon === null) {
       return none('cuda: expected the native addon, got none. Try: diffmavil-native where');
     }
-    const places = libraryPlaces(environment, addonPlace);
-    const place = places.find((file) => existsSync(file));
-    if (place === undefined) {
-      return none(
-        `cuda: expected ${libraryFile}, got none at ${places.join(' or ')}. ` +
-          'Try: npm install @diffmavil/native-linux-x64-cuda, or in a checkout npm run build:cuda',
-      );
+    const attempts: string[] = [];
+    let file: string | undefined;
+    for (const place of libraryPlaces(environment, addonPlace)) {
+      const found = libraryAt(place);
+      if ('file' in found) {
+        file = found.file;
+        break;
+      }
+      attempts.push(explainPlace(place, found.problem));
     }
-    const { count, problem } = addon.countDevices(place);
+    if (file === undefined) return none(explainNone(attempts));
+    const { count, problem } = addon.countDevices(file);
     return count > 0
-      ? { place, devices: count, problem: null, visible }
-      : none(problem ?? 'cuda: expected a GPU, got none', place);
+      ? { place: file, devices: count, problem: null, visible }
+      : none(problem ?? 'cuda: expected a GPU, got none', file);
   } catch (error) {
     return none((error as Error).message);
   }
 }
 
-/** The files to look for, in order. */
-function libraryPlaces(environment: NodeJS.ProcessEnv, addonPlace: string | null): string[] {
+/** The places to look at, in order. @param addonPlace Where the addon is from. @param folder The package, for its local build. */
+export function libraryPlaces(
+  environment: NodeJS.ProcessEnv,
+  addonPlace: string | null,
+  folder: string = packageFolder,
+): LibraryPlace[] {
   const forced = environment['DIFFMAVIL_CUDA_PATH'] ?? '';
-  if (forced !== '') return [resolve(forced)];
-  const places = [join(packageFolder, 'build-cuda', 'device', libraryFile)];
-  if (addonPlace !== null && existsSync(addonPlace)) {
-    places.push(join(dirname(addonPlace), libraryFile));
-  }
-  const packaged = packagedLibrary();
-  return packaged === null ? places : [...places, packaged];
+  if (forced !== '') return [{ source: 'DIFFMAVIL_CUDA_PATH', place: resolve(forced) }];
+  const places: LibraryPlace[] = [
+    { source: 'local build', place: join(folder, 'build-cuda', 'device', libraryFile) },
+  ];
+  if (addonPlace !== null && isAbsolute(addonPlace))
+    places.push({ source: 'beside the addon', place: join(dirname(addonPlace), libraryFile) });
+  places.push(
+    { source: 'cache', place: join(cacheFolder(environment, libraryPart), libraryFile) },
+    { source: 'package', place: `@diffmavil/native-${platformName()}-cuda` },
+  );
+  return places;
 }
 
-/** The library of the platform's package, where that is installed. */
-function packagedLibrary(): string | null {
+/** What is at a place. */
+export function libraryAt({ source, place }: LibraryPlace): LibraryFile {
+  if (source === 'package') return packagedLibrary(place);
+  if (!existsSync(place)) return { problem: 'not found' };
+  const problem = source === 'cache' ? cachedProblem(place, libraryPart) : null;
+  return problem === null ? { file: place } : { problem };
+}
+
+/** The library of the platform's package, which is of the same version. Literal names, so that bundlers see them. */
+function packagedLibrary(name: string): LibraryFile {
+  if (name !== '@diffmavil/native-linux-x64-cuda')
+    return { problem: `no package is made for ${platformName()}` };
   try {
-    const name = `@diffmavil/native-${platformName()}-cuda/package.json`;
-    return join(dirname(createRequire(import.meta.url).resolve(name)), libraryFile);
-  } catch {
-    return null;
+    const manifest = require('@diffmavil/native-linux-x64-cuda/package.json') as {
+      readonly version: string;
+    };
+    return manifest.version === version
+      ? { file: require.resolve('@diffmavil/native-linux-x64-cuda') }
+      : { problem: `expected version ${version}, got ${manifest.version}` };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return { problem: code === 'MODULE_NOT_FOUND' ? 'not installed' : describeLoadError(error) };
   }
+}
+
+/** A place, and what is wrong with it where that is more than that nothing is there. */
+function explainPlace({ place }: LibraryPlace, problem: string): string {
+  return ['not found', 'not installed'].includes(problem) ? place : `${place} (${problem})`;
+}
+
+function explainNone(attempts: readonly string[]): string {
+  return (
+    `cuda: expected ${libraryFile}, got none at ${attempts.join(' or ')}. ` +
+    'Try: npm install @diffmavil/native-linux-x64-cuda, or npx diffmavil-native build --cuda (nvcc; in a checkout npm run build:cuda)'
+  );
 }
 
 /** Whether the driver of a GPU is at work, usable by us or not: asked of the system's files, so that a machine without one stays silent. */
-function isGpuVisible(): boolean {
+export function isGpuVisible(): boolean {
   return ['/dev/nvidiactl', '/dev/nvidia0', '/dev/dxg'].some((file) => existsSync(file));
 }
 
