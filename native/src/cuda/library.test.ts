@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is said where there is no device library, no driver or no GPU.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { platformName } from '../platform.ts';
 import { noAddon, skipNote } from '../test-native.ts';
-import { cudaMode, searchCuda } from './library.ts';
+import { cacheFolder, libraryFile, libraryPart, writeManifest } from '../cache.ts';
+import { cudaMode, libraryAt, libraryPlaces, searchCuda } from './library.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'diffmavil-cuda-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -21,6 +23,46 @@ describe('cudaMode', () => {
     expect(() => cudaMode({ DIFFMAVIL_CUDA: 'on' })).toThrow(
       "cuda: expected DIFFMAVIL_CUDA to be off, auto or require, got 'on'",
     );
+  });
+});
+
+describe('the places of the device library', () => {
+  const environment = { XDG_CACHE_HOME: folder };
+  const cached = join(cacheFolder(environment, libraryPart), libraryFile);
+
+  it('are a local build, beside the addon, the cache and the package, or the one that is forced', () => {
+    const name = `@diffmavil/native-${platformName()}-cuda`;
+    const places = (addonPlace: string | null): string[] =>
+      libraryPlaces(environment, addonPlace, '/package').map(({ place }) => place);
+    const local = join('/package/build-cuda/device', libraryFile);
+    expect(places('/addons/diffmavil.node')).toEqual([
+      local,
+      join('/addons', libraryFile),
+      cached,
+      name,
+    ]);
+    expect(places('@diffmavil/native-linux-x64')).toEqual([local, cached, name]);
+    expect(places(null)).toEqual([local, cached, name]);
+    expect(libraryPlaces({ ...environment, DIFFMAVIL_CUDA_PATH: '/x.so' }, null)).toEqual([
+      { source: 'DIFFMAVIL_CUDA_PATH', place: '/x.so' },
+    ]);
+  });
+
+  it('have a whole file, or are passed over', () => {
+    const place = { source: 'cache', place: cached } as const;
+    expect(libraryAt(place)).toEqual({ problem: 'not found' });
+    mkdirSync(dirname(cached), { recursive: true });
+    writeFileSync(cached, 'a library');
+    expect(libraryAt(place)).toEqual({
+      problem: expect.stringMatching(/^no valid manifest\.json: /) as unknown,
+    });
+    writeManifest(dirname(cached), libraryPart);
+    expect(libraryAt(place)).toEqual({ file: cached });
+    writeFileSync(cached, 'a lib');
+    expect(libraryAt(place)).toEqual({ problem: 'damaged: expected 9 bytes, got 5' });
+    expect(libraryAt({ source: 'package', place: '@diffmavil/native-sunos-x64-cuda' })).toEqual({
+      problem: `no package is made for ${platformName()}`,
+    });
   });
 });
 
