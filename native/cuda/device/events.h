@@ -31,6 +31,13 @@ class Events {
   }
   void give_back(cudaEvent_t event) { idle_.push_back(event); }
 
+  /// Whether everything before the event is over. "Not yet" is kept by the driver as the last error, where the next launch would find it.
+  static bool passed(cudaEvent_t event) {
+    const cudaError_t answer = cudaEventQuery(event);
+    if (answer == cudaErrorNotReady) static_cast<void>(cudaGetLastError());
+    return answer == cudaSuccess;
+  }
+
  private:
   std::vector<cudaEvent_t> idle_;
 };

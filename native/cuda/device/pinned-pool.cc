@@ -78,8 +78,9 @@ void PinnedPool::collect(bool wait) {
   for (auto& [stream, queue] : busy_) {
     while (!queue.empty()) {
       const Busy& oldest = queue.front();
-      const cudaError_t passed = wait ? cudaEventSynchronize(oldest.event) : cudaEventQuery(oldest.event);
-      if (passed != cudaSuccess) break;
+      const bool passed = wait ? cudaEventSynchronize(oldest.event) == cudaSuccess
+                               : Events::passed(oldest.event);
+      if (!passed) break;
       events_.give_back(oldest.event);
       idle_.emplace(sizes_.at(oldest.memory), oldest.memory);
       queue.pop_front();

@@ -24,7 +24,7 @@ cudaError_t Timeline::wait(cudaStream_t stream, std::uint64_t number) {
 }
 
 void Timeline::forget_passed() {
-  while (!marks_.empty() && cudaEventQuery(marks_.front().event) == cudaSuccess) {
+  while (!marks_.empty() && Events::passed(marks_.front().event)) {
     over_ = marks_.front().number;
     events_.give_back(marks_.front().event);
     marks_.pop_front();

@@ -49,7 +49,7 @@ cudaError_t call(const Body& body) {
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
   cudaError_t error = runtime().scheduler.faulted() ? cudaErrorIllegalAddress : body();
   if (runtime().scheduler.faulted()) error = cudaErrorIllegalAddress;
-  if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
+  if (error != cudaSuccess) last_error = error;
   return error;
 }
 
@@ -104,10 +104,12 @@ Machine& machine() {
 }
 
 cudaError_t enqueue(void* stream, std::function<void()> kernel) {
-  return call([&] {
+  static_cast<void>(call([&] {
     put(static_cast<Stream*>(stream), std::move(kernel));
     return cudaSuccess;
-  });
+  }));
+  // A launch answers nothing by itself: programs look at the last error, whoever left it there.
+  return last_error;
 }
 
 void fault_at(int count) {
