@@ -193,7 +193,7 @@ The CUDA kernels of \`@diffmavil/native\`, for its backend \`diffmavil-cuda\`. n
 | driver | 580 or newer, that of CUDA 13; no CUDA toolkit |
 | system | Linux with glibc ${glibc} or newer |
 
-Without a GPU or a driver it is never loaded, or says which of them it misses.
+It is loaded when a GPU is asked for, and says in one sentence where there is none, or no driver.
 
 It contains the CUDA runtime, linked statically, of NVIDIA's CUDA Toolkit: that part is NVIDIA's, under the licence agreement of the toolkit
 (https://docs.nvidia.com/cuda/eula/), which lets it be passed on within programs. It also contains parts of GCC's libstdc++ and libgcc, used
