@@ -26,7 +26,7 @@ struct Grid {
 };
 
 /// Runs kernel(arguments...) for every thread of `grid`; does nothing for a grid without blocks or after a fault. A fault goes to
-/// device.status(). Every kernel is instantiated through here, so that its limit of shared memory is raised once.
+/// device.status().
 template <auto kKernel, class... Arguments>
 void launch(Device& device, const Grid& grid, Arguments... arguments) {
   if (!device.status().ok() || grid.blocks == 0 || grid.blocks_y == 0) return;
@@ -39,8 +39,9 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
     return;
   }
 #ifdef __CUDACC__
-  static std::size_t allowed = 48 * 1024;
-  if (grid.shared_bytes > allowed) {
+  // Each time: the limit is one of the device, and a process may use several.
+  constexpr std::size_t kGiven = 48 * 1024;
+  if (grid.shared_bytes > kGiven) {
     const cudaError_t raised =
         cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(grid.shared_bytes));
@@ -51,7 +52,6 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
                                                  cudaGetErrorString(raised)});
       return;
     }
-    allowed = grid.shared_bytes;
   }
   const dim3 blocks(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.blocks_y));
   kKernel<<<blocks, static_cast<unsigned>(grid.threads), grid.shared_bytes,
