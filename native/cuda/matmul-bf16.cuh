@@ -133,12 +133,12 @@ matmul_bf16(Matmul p) {
   const int b_step = static_cast<int>(kBByK ? p.b.l_step : p.b.k_step);
   const int a_left = left_of(p.a.length, place.row, kTile);
   const int b_left = left_of(p.b.length, place.column, kTile);
-  const int steps = static_cast<int>((p.k + kMmaSlice - 1) / kMmaSlice);
+  const int steps = static_cast<int>((place.k_end - place.k_first + kMmaSlice - 1) / kMmaSlice);
   const auto copy = [&](int step) {
     if (step < steps) {
       const std::uint32_t stage = shared + static_cast<std::uint32_t>(step % kMmaStages * 2 * kBytes);
-      const std::int64_t first = static_cast<std::int64_t>(step) * kMmaSlice;
-      const int k_left = left_of(p.k, first, kMmaSlice);
+      const std::int64_t first = place.k_first + static_cast<std::int64_t>(step) * kMmaSlice;
+      const int k_left = left_of(place.k_end, first, kMmaSlice);
       copy_slice<kTile, kAByK>(stage, a_tile + first * p.a.k_step, a_step, a_left, k_left);
       copy_slice<kTile, kBByK>(stage + kBytes, b_tile + first * p.b.k_step, b_step, b_left, k_left);
     }
@@ -216,13 +216,13 @@ matmul_bf16_any(Matmul p) {
   const void* const b = p.b.batch(place.batch);
   StagedPairs<kTile> next_a, next_b;
   const auto fetch = [&](std::int64_t first) {
-    next_a.fetch(p.a, a, place.row, first, p.k);
-    next_b.fetch(p.b, b, place.column, first, p.k);
+    next_a.fetch(p.a, a, place.row, first, place.k_end);
+    next_b.fetch(p.b, b, place.column, first, place.k_end);
   };
   WarpSums<kTile> sums = {};
-  fetch(0);
+  fetch(place.k_first);
   int buffer = 0;
-  for (std::int64_t first = 0; first < p.k; first += kMmaSlice, buffer ^= 1) {
+  for (std::int64_t first = place.k_first; first < place.k_end; first += kMmaSlice, buffer ^= 1) {
     unsigned char* const stage = shared + buffer * 2 * kBytes;
     next_a.store(p.a, stage);
     next_b.store(p.b, stage + kBytes);

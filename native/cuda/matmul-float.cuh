@@ -80,14 +80,14 @@ matmul_float(Matmul p) {
   const int a_left = left_of(p.a.length, place.row, kTile);
   const int b_left = left_of(p.b.length, place.column, kTile);
   const auto fetch = [&](std::int64_t first) {
-    const int k_left = left_of(p.k, first, kSlice);
+    const int k_left = left_of(place.k_end, first, kSlice);
     next_a.fetch(p.a, a, place.row * p.a.l_step + first * p.a.k_step, a_left, k_left);
     next_b.fetch(p.b, b, place.column * p.b.l_step + first * p.b.k_step, b_left, k_left);
   };
   float sums[kGroups][4][kGroups][4] = {};
-  fetch(0);
+  fetch(place.k_first);
   int buffer = 0;
-  for (std::int64_t first = 0; first < p.k; first += kSlice, buffer ^= 1) {
+  for (std::int64_t first = place.k_first; first < place.k_end; first += kSlice, buffer ^= 1) {
     float* const a_slice = shared + buffer * 2 * kSlice * kStep;
     float* const b_slice = a_slice + kSlice * kStep;
     next_a.store(p.a, a_slice);

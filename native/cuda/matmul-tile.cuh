@@ -2,7 +2,8 @@
 // What the products of matrices share: operands, the tile of a block, and what follows the sums.
 //
 // An operand is read as [L, K], whichever way it is stored: L is M of a, N of b. "By k": neighbours along k are neighbours in memory; else
-// neighbours along l are. B batch, M x K times K x N, T tile.
+// neighbours along l are. B batch, M x K times K x N, T tile. Where there are few tiles and many terms, k is cut into P parts: their sums go to
+// memory [P, B, M, N], and a second pass adds them in order.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +54,10 @@ struct MatmulFinish {
 struct Matmul {
   MatmulOperand a;  ///< [B, M, K]
   MatmulOperand b;  ///< [B, N, K]
-  MatmulFinish finish;
+  MatmulFinish finish;  ///< of all; of parts, that which stores their sums as [P B, M, N]
   std::int64_t k;
+  std::int64_t k_part;  ///< terms of a part, a multiple of the slice of every kernel; k where there is one part
+  std::int64_t batches;
   int row_tiles, column_tiles;
 };
 
@@ -104,17 +107,24 @@ DM_DEVICE Quad finish_quad(const MatmulFinish& f, std::int64_t batch, std::int64
   return value;
 }
 
-/// Where a block works.
+/// Where a block works: block (i, j) on a tile of part j.
 struct MatmulPlace {
   std::int64_t batch, row, column;
+  std::int64_t k_first, k_end;
+  std::int64_t c_batch;
 
   template <int kTile>
   static DM_DEVICE MatmulPlace of_block(const Matmul& p) {
     const int tiles = p.row_tiles * p.column_tiles;
     const int tile = block_index() % tiles;
-    return {block_index() / tiles,
-            static_cast<std::int64_t>(tile / p.column_tiles) * kTile,
-            static_cast<std::int64_t>(tile % p.column_tiles) * kTile};
+    const std::int64_t batch = block_index() / tiles;
+    const std::int64_t k_first = block_index_y() * p.k_part;
+    return {.batch = batch,
+            .row = static_cast<std::int64_t>(tile / p.column_tiles) * kTile,
+            .column = static_cast<std::int64_t>(tile % p.column_tiles) * kTile,
+            .k_first = k_first,
+            .k_end = k_first + p.k_part < p.k ? k_first + p.k_part : p.k,
+            .c_batch = block_index_y() * p.batches + batch};
   }
 };
 
@@ -135,7 +145,7 @@ DM_DEVICE void finish_tile(const Matmul& p, const MatmulPlace& place, const floa
     const int r = i / kQuads;
     const int c = i % kQuads * 4;
     if (place.row + r >= p.finish.m || place.column + c >= p.finish.n) continue;
-    finish_quad(p.finish, place.batch, place.row + r, place.column + c,
+    finish_quad(p.finish, place.c_batch, place.row + r, place.column + c,
                 four_at(sums + r * kSumsStep<kTile> + c));
   }
 }
@@ -144,12 +154,13 @@ constexpr int kFinishThreads = 256;
 
 struct FinishProduct {
   MatmulFinish finish;  ///< c dense
-  const void* product;  ///< [B, M, N], dense; may be c
+  const void* product;  ///< [P, B, M, N], dense; may be c where P is 1
   bool product_bfloat16;
   std::int64_t rows;  ///< B M
+  int parts;          ///< P
 };
 
-/// A quad a thread.
+/// A quad a thread, parts added in order.
 DM_KERNEL(kFinishThreads, 4)
 finish_product(FinishProduct p) {
   const std::int64_t quads = (p.finish.n + 3) / 4;
@@ -158,8 +169,15 @@ finish_product(FinishProduct p) {
   if (i >= p.rows * quads) return;
   const std::int64_t row = i / quads;
   const std::int64_t column = i % quads * 4;
-  const Quad value = load_quad(p.product, p.product_bfloat16, row * p.finish.n + column,
-                               p.finish.n - column, p.finish.whole);
+  const std::int64_t at = row * p.finish.n + column;
+  const std::int64_t count = p.finish.n - column;
+  Quad value = load_quad(p.product, p.product_bfloat16, at, count, p.finish.whole);
+  for (int part = 1; part < p.parts; ++part) {
+    const Quad more = load_quad(p.product, p.product_bfloat16, part * p.rows * p.finish.n + at,
+                                count, p.finish.whole);
+    DM_UNROLL
+    for (int e = 0; e < 4; ++e) value.at[e] += more.at[e];
+  }
   finish_quad(p.finish, row / p.finish.m, row % p.finish.m, column, value);
 }
 

@@ -9,6 +9,7 @@
 #include "cuda/matmul-bf16.cuh"
 #include "cuda/matmul-columns.cuh"
 #include "cuda/matmul-float.cuh"
+#include "cuda/matmul-tile.cuh"
 
 namespace dm::cuda {
 
@@ -78,10 +79,26 @@ bool copies_whole(const MatmulOperand& x, std::int64_t k) {
          (x.by_k ? k : x.length) % 8 == 0;
 }
 
-/// Large tiles when they are enough for every multiprocessor.
-int tile_of(const Device& device, const MatmulDescription& d) {
-  const std::int64_t tiles = blocks_for(d.m, kLargeTile) * blocks_for(d.n, kLargeTile) * d.batch;
-  return tiles >= device.multiprocessors() ? kLargeTile : kSmallTile;
+/// How a product is cut: into tiles of c, and parts of k.
+struct Cut {
+  int tile;
+  std::int64_t parts, k_part;
+};
+
+/// Large tiles when they are enough for every multiprocessor, or when parts of k make up for them; else small ones.
+Cut cut_of(const Device& device, const MatmulDescription& d) {
+  constexpr std::int64_t kShortestPart = 512;
+  constexpr std::int64_t kMostParts = 16;
+  const auto tiles = [&](int tile) {
+    return blocks_for(d.m, tile) * blocks_for(d.n, tile) * d.batch;
+  };
+  const std::int64_t processors = device.multiprocessors();
+  if (tiles(kLargeTile) >= processors) return {kLargeTile, 1, d.k};
+  const int tile = std::min(d.m, d.n) > kSmallTile ? kLargeTile : kSmallTile;
+  const std::int64_t wanted = std::min({2 * processors / tiles(tile), d.k / kShortestPart, kMostParts});
+  if (wanted < 2) return {kSmallTile, 1, d.k};
+  const std::int64_t k_part = blocks_for(blocks_for(d.k, wanted), kMmaSlice) * kMmaSlice;
+  return {tile, blocks_for(d.k, k_part), k_part};
 }
 
 void set_tiles(Matmul& p, int tile) {
@@ -89,14 +106,15 @@ void set_tiles(Matmul& p, int tile) {
   p.column_tiles = static_cast<int>(blocks_for(p.finish.n, tile));
 }
 
-std::int64_t blocks_of(const Matmul& p, std::int64_t batch) {
-  return static_cast<std::int64_t>(p.row_tiles) * p.column_tiles * batch;
+std::int64_t blocks_of(const Matmul& p) {
+  return static_cast<std::int64_t>(p.row_tiles) * p.column_tiles * p.batches;
 }
 
 template <int kTile>
-void multiply_copied(Device& device, Matmul p, std::int64_t batch) {
+void multiply_copied(Device& device, Matmul p, std::int64_t parts) {
   set_tiles(p, kTile);
-  const Grid grid{.blocks = blocks_of(p, batch),
+  const Grid grid{.blocks = blocks_of(p),
+                  .blocks_y = parts,
                   .threads = kMmaThreads<kTile>,
                   .shared_bytes = mma_shared(kTile, kMmaStages)};
   if (p.a.by_k && p.b.by_k) return launch<matmul_bf16<kTile, true, true>>(device, grid, p);
@@ -106,37 +124,75 @@ void multiply_copied(Device& device, Matmul p, std::int64_t batch) {
 }
 
 template <int kTile>
-void multiply_float(Device& device, Matmul p, std::int64_t batch) {
+void multiply_float(Device& device, Matmul p, std::int64_t parts) {
   set_tiles(p, kTile);
   launch<matmul_float<kTile>>(device,
-                              {.blocks = blocks_of(p, batch),
+                              {.blocks = blocks_of(p),
+                               .blocks_y = parts,
                                .threads = kFloatThreads,
                                .shared_bytes = float_shared(kTile)},
                               p);
 }
 
+void multiply_tiles(Device& device, const MatmulDescription& d, const Matmul& p, const Cut& cut) {
+  const bool large = cut.tile == kLargeTile;
+  if (d.product == MatrixType::kFloat32) {
+    return large ? multiply_float<kLargeTile>(device, p, cut.parts)
+                 : multiply_float<kSmallTile>(device, p, cut.parts);
+  }
+  if (copies_whole(p.a, d.k) && copies_whole(p.b, d.k)) {
+    return large ? multiply_copied<kLargeTile>(device, p, cut.parts)
+                 : multiply_copied<kSmallTile>(device, p, cut.parts);
+  }
+  Matmul any = p;
+  set_tiles(any, kSmallTile);
+  launch<matmul_bf16_any>(device,
+                          {.blocks = blocks_of(any),
+                           .blocks_y = cut.parts,
+                           .threads = kMmaThreads<kSmallTile>,
+                           .shared_bytes = mma_shared(kSmallTile, 2)},
+                          any);
+}
+
+/// The epilogue of `product` [P, B, M, N], stored as `type`.
+void finish(Device& device, const MatmulDescription& d, const void* product, MatrixType type,
+            std::int64_t parts, void* c) {
+  const bool bfloat16 = type == MatrixType::kBFloat16;
+  FinishProduct p{.finish = finish_of(d, c),
+                  .product = product,
+                  .product_bfloat16 = bfloat16,
+                  .rows = d.batch * d.m,
+                  .parts = static_cast<int>(parts)};
+  p.finish.whole = p.finish.whole && quads_aligned(product, d.n, bfloat16);
+  launch<finish_product>(device,
+                         {.blocks = blocks_for(p.rows * blocks_for(d.n, 4), kFinishThreads),
+                          .threads = kFinishThreads},
+                         p);
+}
+
 void multiply(Device& device, const MatmulDescription& d, const void* a, const void* b, void* c) {
+  const Cut cut = cut_of(device, d);
   Matmul p{.a = operand(a, d.a, d.m, d.a.row_step, d.a.column_step),
            .b = operand(b, d.b, d.n, d.b.column_step, d.b.row_step),
            .finish = finish_of(d, c),
            .k = d.k,
+           .k_part = cut.k_part,
+           .batches = d.batch,
            .row_tiles = 0,
            .column_tiles = 0};
-  const bool large = tile_of(device, d) == kLargeTile;
-  if (d.product == MatrixType::kFloat32) {
-    return large ? multiply_float<kLargeTile>(device, p, d.batch)
-                 : multiply_float<kSmallTile>(device, p, d.batch);
-  }
-  if (copies_whole(p.a, d.k) && copies_whole(p.b, d.k)) {
-    return large ? multiply_copied<kLargeTile>(device, p, d.batch)
-                 : multiply_copied<kSmallTile>(device, p, d.batch);
-  }
-  set_tiles(p, kSmallTile);
-  launch<matmul_bf16_any>(device,
-                          {.blocks = blocks_of(p, d.batch),
-                           .threads = kMmaThreads<kSmallTile>,
-                           .shared_bytes = mma_shared(kSmallTile, 2)},
-                          p);
+  if (cut.parts == 1) return multiply_tiles(device, d, p, cut);
+  const std::int64_t size = d.batch * d.m * d.n;
+  void* const sums = device.allocate(static_cast<std::size_t>(cut.parts * size) * sizeof(float));
+  if (sums == nullptr) return;
+  MatmulDescription plain = d;
+  plain.epilogue = {};
+  plain.accumulate = false;
+  plain.c = row_major(d.n, MatrixType::kFloat32, d.m * d.n);
+  p.finish = finish_of(plain, sums);
+  multiply_tiles(device, d, p, cut);
+  finish(device, d, sums, MatrixType::kFloat32, cut.parts, c);
+  // In the order of the stream.
+  device.release(sums);
 }
 
 /// What a library leaves to a pass of our own.
@@ -225,17 +281,18 @@ void matmul(Device& device, const MatmulDescription& d, const void* a, const voi
 
 namespace {
 
-void finish_with_sums(Device& device, const FinishProduct& of, const MatmulSums& sums) {
-  const MatmulFinish& finish = of.finish;
-  const auto [blocks, rows_per_block] = column_blocks(device, finish.m, finish.n);
-  const FinishColumns p{.finish = finish,
-                        .product = of.product,
-                        .partials = static_cast<float*>(sums.scratch),
-                        .rows_per_block = rows_per_block,
-                        .product_bfloat16 = of.product_bfloat16};
+void finish_with_sums(Device& device, const MatmulDescription& d, const void* product,
+                      bool bfloat16, void* c, const MatmulSums& sums) {
+  const auto [blocks, rows_per_block] = column_blocks(device, d.m, d.n);
+  FinishColumns p{.finish = finish_of(d, c),
+                  .product = product,
+                  .partials = static_cast<float*>(sums.scratch),
+                  .rows_per_block = rows_per_block,
+                  .product_bfloat16 = bfloat16};
+  p.finish.whole = p.finish.whole && quads_aligned(product, d.n, bfloat16);
   launch<finish_columns>(device,
                          {.blocks = blocks,
-                          .blocks_y = blocks_for(finish.n, kSumColumns),
+                          .blocks_y = blocks_for(d.n, kSumColumns),
                           .threads = kSumWarps * kWarp,
                           .shared_bytes = kSumColumnsShared},
                          p);
@@ -244,24 +301,15 @@ void finish_with_sums(Device& device, const FinishProduct& of, const MatmulSums&
                                .second = nullptr,
                                .parts = static_cast<int>(blocks),
                                .sums = 1,
-                               .width = static_cast<int>(finish.n)});
+                               .width = static_cast<int>(d.n)});
 }
 
 }  // namespace
 
 void apply_epilogue(Device& device, const MatmulDescription& d, const void* product,
                     MatrixType product_type, void* c, const MatmulSums& sums) {
-  const bool bfloat16 = product_type == MatrixType::kBFloat16;
-  FinishProduct p{.finish = finish_of(d, c),
-                  .product = product,
-                  .product_bfloat16 = bfloat16,
-                  .rows = d.batch * d.m};
-  p.finish.whole = p.finish.whole && quads_aligned(product, d.n, bfloat16);
-  if (sums.of_c != nullptr) return finish_with_sums(device, p, sums);
-  launch<finish_product>(device,
-                         {.blocks = blocks_for(p.rows * blocks_for(d.n, 4), kFinishThreads),
-                          .threads = kFinishThreads},
-                         p);
+  if (sums.of_c == nullptr) return finish(device, d, product, product_type, 1, c);
+  finish_with_sums(device, d, product, product_type == MatrixType::kBFloat16, c, sums);
 }
 
 }  // namespace dm::cuda

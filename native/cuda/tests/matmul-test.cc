@@ -288,6 +288,21 @@ TEST("every part of the epilogue, with whole quads and with ragged ones") {
   }
 }
 
+TEST("few tiles and many terms: parts of k, of which the last is shorter, in either tile, with the whole epilogue") {
+  compare_layouts(24, 1100, 40);
+  compare_layouts(15, 1537, 17);
+  compare({72, 2200, 136, true, false});
+  compare({72, 2200, 136, true, false, kFloat, kFloat, kFloat});
+  compare({24, 1032, 16, true, false, kHalf, kFloat, kHalf});
+  for (const MatrixType product : {kHalf, kFloat}) {
+    compare({.m = 9, .k = 1100, .n = 12, .product = product, .a_type = product, .b_type = product,
+             .c_type = kHalf, .batch = 3, .one_b = true});
+    const Case t{.m = 30, .k = 1100, .n = 37, .product = product, .a_type = product, .b_type = product};
+    compare_epilogue(t, {true, true, false, true, true, true}, kFloat);
+    compare_epilogue(t, {true, false, true, false, true, false}, kHalf);
+  }
+}
+
 TEST("no columns to add up: the epilogue of zeros; no rows: nothing") {
   for (const MatrixType product : {kHalf, kFloat}) {
     compare_epilogue({.m = 3, .k = 0, .n = 8, .product = product, .a_type = product, .b_type = product},
