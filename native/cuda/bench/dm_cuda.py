@@ -97,6 +97,9 @@ class Library:
     def synchronize(self):
         self._check(self.api.synchronize(self.context), self.context)
 
+    def trim(self):
+        self._check(self.api.trim(self.context), self.context)
+
     def prepare(self, op, tensors, numbers):
         """A call that may be repeated. The tensors are contiguous and kept alive; None is a buffer of no bytes."""
         number = self.api.find(op.encode())

@@ -65,6 +65,7 @@ dm_cuda_status memory(dm_cuda_context* context, dm_cuda_memory* out) {
 
 dm_cuda_status trim(dm_cuda_context* context) {
   return guarded_uncaptured("trim", context, [](DeviceContext& device) -> Status {
+    device.shadows().forget();
     device.trim();
     return {};
   });

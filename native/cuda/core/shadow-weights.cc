@@ -121,10 +121,18 @@ void ShadowWeights::drop(const void* data, std::size_t bytes) {
   end_op(data, bytes);
 }
 
+void ShadowWeights::forget() {
+  if (record_ != nullptr) return;
+  // Their memory goes back when the list is empty: that calls drop.
+  Copies gone;
+  gone.swap(copies_);
+}
+
 void ShadowWeights::clear() {
-  record_.reset();
-  before_record_.clear();
-  copies_.clear();
+  const auto record = std::move(record_);
+  Copies gone;
+  gone.swap(before_record_);
+  forget();
 }
 
 void ShadowWeights::begin_record() {
@@ -137,8 +145,9 @@ std::unique_ptr<ShadowRecord> ShadowWeights::end_record() {
     if (has(record_->used_, *copy)) record_->left_.push_back(copy);
   }
   record_->sort_touched();
-  copies_ = std::move(before_record_);
-  before_record_.clear();
+  copies_.swap(before_record_);
+  Copies gone;
+  gone.swap(before_record_);
   return std::move(record_);
 }
 

@@ -41,6 +41,8 @@ class ShadowWeights {
   void drop(const void* data, std::size_t bytes);
   /// The same of memory that begins here.
   void drop(const void* data) { drop(data, 1); }
+  /// Drops all, between ops: for memory that others than the device write or give back. Does nothing while something is recorded.
+  void forget();
   /// Gives all memory back, before the device ends. Records have to be gone.
   void clear();
 

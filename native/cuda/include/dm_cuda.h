@@ -89,7 +89,8 @@ typedef struct dm_cuda_api {
   /* ---- since ABI 2 ---- */
   /* As many bytes as memory->struct_size says. */
   dm_cuda_status (*memory)(dm_cuda_context* context, dm_cuda_memory* memory);
-  /* Gives cached device memory and idle staging memory back to the driver. */
+  /* Gives cached device memory and idle staging memory back to the driver, and forgets copies that ops keep of weights. Ops may be given memory of
+   * others' making too; when others write it or give it back, `trim` has to come between that and the next op. */
   dm_cuda_status (*trim)(dm_cuda_context* context);
   /* Pinned host memory, 64-byte aligned, for one upload_staged or unstage. */
   dm_cuda_status (*stage)(dm_cuda_context* context, uint64_t bytes, void** memory);

@@ -229,6 +229,20 @@ TEST("a product into the memory of a weight drops its copy, of its own weight to
   CHECK(product(other) == fresh_product(other.fetch()));
 }
 
+TEST("what others write is read after forget") {
+  const There weight(kWeight);
+  const There other(kOther);
+  product(weight);
+  product(other);
+  device().synchronize();
+  // Behind the device's back; on the emulator its memory is the host's.
+  shadows().forget();
+  CHECK_EQUAL(shadows().size(), std::size_t{0});
+  const std::int64_t made = shadows().made();
+  CHECK(product(weight) == fresh_product(kWeight));
+  CHECK_EQUAL(shadows().made() - made, 2);
+}
+
 TEST("an op that fails drops the copies of what it was given") {
   const There weight(kWeight);
   product(weight);
