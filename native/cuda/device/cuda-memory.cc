@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "cuda/device/bounds.h"
 #include "cuda/device/cuda-device.h"
 
 namespace dm::cuda {
@@ -71,6 +72,7 @@ void* CudaDevice::take_block(const char* where, std::size_t bytes, CachingAlloca
     return nullptr;
   }
   handed_out_[data] = timeline_.newest();
+  permit_only(work_, data, bytes, allocator_.find(data)->bytes);
   return data;
 }
 
@@ -99,7 +101,10 @@ void CudaDevice::let_go(void* data) {
   const CachingAllocator::Block* const block = allocator_.find(data);
   if (block == nullptr) return;
   // Not into the graph of somebody else.
-  if (capture_ == nullptr || block->pool == capture_->pool) fill_with_poison(data, block->bytes);
+  if (capture_ == nullptr || block->pool == capture_->pool) {
+    fill_with_poison(data, block->bytes);
+    forbid(work_, data, block->bytes);
+  }
   const std::uint64_t last_use = is_untouched(data) ? block->last_use : timeline_.newest();
   handed_out_.erase(data);
   allocator_.release(data, last_use);
@@ -107,6 +112,7 @@ void CudaDevice::let_go(void* data) {
 
 void CudaDevice::fill_with_poison(void* data, std::size_t bytes) {
   if (!options_.poison || bytes == 0) return;
+  permit(work_, data, bytes);
   if (check("poison", cudaMemsetAsync(data, kPoison, bytes, work_))) timeline_.started();
 }
 
@@ -117,7 +123,9 @@ void* CudaDevice::scratch(std::size_t bytes) {
     own.data = take_block("scratch", bytes, CachingAllocator::Use::kWorkspace);
     own.bytes = own.data == nullptr ? 0 : allocator_.find(own.data)->bytes;
   }
-  if (own.data != nullptr) fill_with_poison(own.data, own.bytes);
+  if (own.data == nullptr) return nullptr;
+  fill_with_poison(own.data, own.bytes);
+  permit_only(work_, own.data, bytes, own.bytes);
   return own.data;
 }
 
@@ -168,6 +176,7 @@ void CudaDevice::copy_in(const char* where, void* buffer, std::size_t offset, vo
   const bool beside = is_untouched(buffer);
   const cudaStream_t stream = beside ? copies_ : work_;
   if (beside && !check(where, timeline_.wait(copies_, allocator_.find(buffer)->last_use))) return;
+  permit(stream, to, bytes);
   if (!check(where, cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, stream))) return;
   cudaError_t error = cudaSuccess;
   const cudaEvent_t copied = pinned_.give_back_after(pinned, stream, error);

@@ -86,11 +86,14 @@ Status open_device(int index, std::unique_ptr<DeviceContext>& device) {
     error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
   }
   if (error == cudaSuccess && !runs_on(DM_CUDA_ARCHITECTURES, major, minor)) {
+    constexpr int kOldest = 8;  // major of the first that has the instructions
     const std::string there = std::to_string(10 * major + minor);
     return {StatusCode::kUnsupported,
             "create: expected a GPU of " + architecture_names(DM_CUDA_ARCHITECTURES) + ", got sm_" +
-                there + ". Try: build the library with -DDIFFMAVIL_CUDA_ARCHITECTURES=" + there +
-                "-real"};
+                there +
+                (major < kOldest
+                     ? ". Try: sm_80 or later, whose instructions the kernels use"
+                     : ". Try: build the library with -DDIFFMAVIL_CUDA_ARCHITECTURES=" + there + "-real")};
   }
   std::unique_ptr<CudaDevice> made;
   if (error == cudaSuccess) error = CudaDevice::open(index, options(), made);

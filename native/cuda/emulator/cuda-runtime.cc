@@ -9,7 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/emulator/bounds.h"
 #include "cuda/emulator/streams.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace dm::cuda {
 
@@ -64,7 +69,8 @@ bool is_pinned(const void* data) {
 }
 
 /// To the queue, or to the graph that is being recorded.
-void put(Stream* stream, Work work) {
+void put(Stream* stream, std::function<void()> run, bool bookkeeping = false) {
+  Work work{std::move(run), bookkeeping};
   if (stream->capture != nullptr) {
     stream->capture->work.push_back(std::move(work));
   } else {
@@ -110,6 +116,22 @@ cudaError_t enqueue(void* stream, std::function<void()> kernel) {
   }));
   // A launch answers nothing by itself: programs look at the last error, whoever left it there.
   return last_error;
+}
+
+void permit([[maybe_unused]] Stream* stream, [[maybe_unused]] const void* data,
+            [[maybe_unused]] std::size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  put(stream, [=] { __asan_unpoison_memory_region(data, bytes); }, true);
+#endif
+}
+
+void forbid([[maybe_unused]] Stream* stream, [[maybe_unused]] const void* data,
+            [[maybe_unused]] std::size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  put(stream, [=] { __asan_poison_memory_region(data, bytes); }, true);
+#endif
 }
 
 void fault_at(int count) {
@@ -220,6 +242,9 @@ cudaError_t cudaFree(void* data) {
     const auto found = runtime().device.find(static_cast<char*>(data));
     if (found == runtime().device.end()) return cudaErrorInvalidValue;
     runtime().scheduler.drain_all(order());
+#ifdef __SANITIZE_ADDRESS__
+    __asan_unpoison_memory_region(data, found->second);
+#endif
     std::memset(data, kPoison, found->second);
     runtime().used -= found->second;
     runtime().device.erase(found);
@@ -401,7 +426,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return call([=] {
-    for (const Work& work : exec->work) put(stream, work);
+    for (const Work& work : exec->work) put(stream, work.run, work.bookkeeping);
     return cudaSuccess;
   });
 }

@@ -32,9 +32,9 @@ bool Scheduler::step(Stream* stream) {
   if (task.reach != nullptr) {
     task.reach->reached = true;
     task.reach->time = std::chrono::steady_clock::now();
-  } else if (task.work && !faulted_) {
-    faulted_ = fault_in_ > 0 && --fault_in_ == 0;
-    if (!faulted_) task.work();
+  } else if (task.work.run && !faulted_) {
+    faulted_ = !task.work.bookkeeping && fault_in_ > 0 && --fault_in_ == 0;
+    if (!faulted_) task.work.run();
   }
   return true;
 }

@@ -14,7 +14,10 @@ namespace dm::cuda::emulator {
 
 struct Stream;
 
-using Work = std::function<void()>;
+struct Work {
+  std::function<void()> run;
+  bool bookkeeping = false;  ///< the emulator's own: not what `fault_at` counts
+};
 
 /// One record of an event: what waits for it names it, so that a later record of the same event is another.
 struct Moment {

@@ -101,8 +101,13 @@ TEST("names the devices there are, and the architectures that were built") {
   turing.major = 7;
   turing.minor = 5;
   CHECK_EQUAL(refusal(turing, 0, DM_CUDA_UNSUPPORTED),
-              "create: expected a GPU of sm_80, sm_90a, sm_100, got sm_75. Try: build the library "
-              "with -DDIFFMAVIL_CUDA_ARCHITECTURES=75-real");
+              "create: expected a GPU of sm_80, sm_90a, sm_100, got sm_75. Try: sm_80 or later, whose "
+              "instructions the kernels use");
+  Machine newer;
+  newer.major = 12;
+  CHECK_EQUAL(refusal(newer, 0, DM_CUDA_UNSUPPORTED),
+              "create: expected a GPU of sm_80, sm_90a, sm_100, got sm_120. Try: build the library "
+              "with -DDIFFMAVIL_CUDA_ARCHITECTURES=120-real");
 }
 
 TEST("a kernel that faults is told once by what waits next, and then everything is refused") {
