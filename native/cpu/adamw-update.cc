@@ -24,8 +24,19 @@ struct Chunk {
   std::int64_t begin, end;
 };
 
+/// No step: outputs of their own become what the inputs are.
+void keep(const AdamwStep&, const AdamwBlocks& blocks, std::int64_t begin, std::int64_t end) {
+  const auto copy = [=](const float* from, float* to) {
+    if (from != to) std::copy(from + begin, from + end, to + begin);
+  };
+  copy(blocks.parameter, blocks.parameter_out);
+  copy(blocks.first, blocks.first_out);
+  copy(blocks.second, blocks.second_out);
+}
+
 // buffers: parameter, gradient, first, second of each of n parameters; gradientScale []; then parameter, first, second of each,
 // which may be those given. numbers: [n, beta1, beta2, epsilon, step, then count, learningRate, weightDecay of each].
+// A scale that is not finite leaves everything as it was.
 Status update(const OpArguments& arguments) {
   Arguments in("DmAdamwUpdate", arguments, arguments.buffer_count, kFixed);
   const auto n = static_cast<std::size_t>(in.count(0));
@@ -71,9 +82,10 @@ Status update(const OpArguments& arguments) {
   }
   if (!in.ok()) return in.status();
   const AdamwKernels& kernels = DM_PICK(kAdamw);
+  const auto run = std::isfinite(*scale) ? kernels.update : keep;
   parallel_for(static_cast<std::int64_t>(chunks.size()), 1, [&](std::int64_t at, std::int64_t) {
     const auto [parameter, begin, end] = chunks[static_cast<std::size_t>(at)];
-    kernels.update(steps[parameter], blocks[parameter], begin, end);
+    run(steps[parameter], blocks[parameter], begin, end);
   });
   return {};
 }

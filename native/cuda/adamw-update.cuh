@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One AdamW step of all parameters (packages/core/src/ops/adamw-update.ts; Loshchilov and Hutter, "Decoupled weight decay regularization",
 // in PyTorch's arithmetic): one launch, one pass over memory, 28 bytes a parameter; 30 where products have a copy of it
-// in bfloat16, which is written in the same pass. A block has one chunk of one tensor.
+// in bfloat16, which is written in the same pass. A block has one chunk of one tensor. Where the scale of the gradients is not finite, every
+// element stays what it was.
 //
 // N elements of a tensor.
 #pragma once
@@ -38,12 +39,16 @@ struct AdamwUpdate {
   float root_scale;  ///< 1 / sqrt(1 - beta2^step)
 };
 
+/// Whether it is a number below infinity.
+DM_DEVICE bool is_finite(float x) { return x - x == 0; }
+
 /// What one element becomes.
 struct AdamwElement {
   float parameter, first, second;
 };
 DM_DEVICE AdamwElement adamw_element(const AdamwUpdate& p, const AdamwTensor& t, float scale,
                                      float parameter, float gradient, float first, float second) {
+  if (!is_finite(scale)) return {parameter, first, second};
   gradient *= scale;
   first = first * p.beta1 + gradient * p.one_minus_beta1;
   second = second * p.beta2 + (gradient * gradient) * p.one_minus_beta2;

@@ -24,8 +24,10 @@ struct Machine {
   int major = 9, minor = 0;
   std::size_t memory = std::size_t{16} << 30;
   std::uint64_t order = 0;
+  bool kernels = true;  ///< false: kernels do nothing, and memory is not filled; to time what the host does
 };
-/// As the environment says, at first: DIFFMAVIL_EMULATOR_ORDER, DIFFMAVIL_EMULATOR_MEMORY (bytes).
+/// As the environment says, at first: DIFFMAVIL_EMULATOR_ORDER, DIFFMAVIL_EMULATOR_MEMORY (bytes), DIFFMAVIL_EMULATOR_KERNELS (0: none),
+/// DIFFMAVIL_EMULATOR_FAULT (as `fault_at`).
 Machine& machine();
 
 /// The `count`th kernel or copy to run from now on (1: the next) faults as a bad address does: it does nothing, and from then on every

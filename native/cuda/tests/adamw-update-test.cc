@@ -2,6 +2,7 @@
 // AdamW on the device against float64.
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "device-run.h"
@@ -33,9 +34,9 @@ Tensor tensor(std::size_t count, unsigned salt, double rate, double decay) {
   return t;
 }
 
-std::string run(std::vector<Tensor>& tensors, bool in_place = false) {
+std::string run(std::vector<Tensor>& tensors, bool in_place = false, float gradient_scale = kScale) {
   std::vector<dm::Buffer> buffers;
-  std::vector<float> scale{kScale};
+  std::vector<float> scale{gradient_scale};
   std::vector<double> numbers{static_cast<double>(tensors.size()), kBeta1, kBeta2, kEpsilon, kStep};
   for (Tensor& t : tensors) {
     for (auto* values : {&t.parameter, &t.gradient, &t.first, &t.second}) {
@@ -92,6 +93,21 @@ TEST("may write over what it reads, with the same bits") {
   CHECK(over[0].parameter == apart[0].parameter_out);
   CHECK(over[0].first == apart[0].first_out);
   CHECK(over[0].second == apart[0].second_out);
+}
+
+TEST("leaves everything as it was where the scale of the gradients is not finite") {
+  for (const float scale : {std::numeric_limits<float>::quiet_NaN(), -INFINITY}) {
+    std::vector<Tensor> tensors;
+    for (const std::size_t count : {std::size_t{3}, std::size_t{5000}}) {
+      tensors.push_back(tensor(count, 7, 0.1, 0.05));
+    }
+    CHECK_EQUAL(run(tensors, false, scale), "");
+    for (const Tensor& t : tensors) {
+      CHECK(t.parameter_out == t.parameter);
+      CHECK(t.first_out == t.first);
+      CHECK(t.second_out == t.second);
+    }
+  }
 }
 
 TEST("does nothing for no tensors, and says which buffer is too short") {

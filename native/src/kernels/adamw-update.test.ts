@@ -111,6 +111,19 @@ describe.skipIf(noAddon)(`adamwUpdate${skipNote}`, () => {
     tf.dispose([clone, before.gradients, ...parts.map((part) => after[part])]);
   });
 
+  it('changes nothing where the scale of the gradients is not finite, in place or not', () => {
+    for (const scale of [Number.NaN, Infinity]) {
+      const before = state();
+      const clone = tf.clone(before.parameters['matrix']!);
+      const old = parts.map((part) => before[part]['long']!.dataSync().slice());
+      const gradientScale = tf.scalar(scale);
+      const after = adamwUpdate(before, { ...options, gradientScale });
+      expect(parts.map((part) => after[part]['long']!.dataSync())).toEqual(old);
+      expect(after.parameters['matrix']!.dataSync()).toEqual(clone.dataSync());
+      tf.dispose([clone, gradientScale, before.gradients, ...parts.map((part) => after[part])]);
+    }
+  });
+
   it('updates a tensor with two names twice from its old values', () => {
     const shared = tf.tensor1d(new Float32Array(100).fill(0.5));
     const record = (x: () => tf.Tensor): Record<string, tf.Tensor> => ({ a: x(), b: x() });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One optimizer step: loss and gradients, global norm, finite check, clip, AdamW. Nothing is changed unless every figure is finite.
+// One optimizer step: loss and gradients, global norm, clip, AdamW, figures. Nothing is changed unless every figure is finite.
 import { adamwUpdate, disposeTree, globalNorm, valueAndGrads } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { TrainState } from './checkpoint.ts';
@@ -14,10 +14,17 @@ export type StepFigures = Readonly<Record<string, number>> & {
   readonly gradientNorm: number;
 };
 
-/** A step whose loss or gradient is not finite; the weights are as they were. */
+/** A step whose loss or gradient is not finite. */
 export class NonFiniteError extends Error {
   override readonly name = 'NonFiniteError';
   readonly kind = 'Training';
+  /** Weights and moments, with the values from before the step; the caller owns them. */
+  readonly state: TrainState;
+
+  constructor(message: string, state: TrainState) {
+    super(message);
+    this.state = state;
+  }
 }
 
 export interface StepOptions {
@@ -43,7 +50,7 @@ export interface StepGradients {
 /**
  * Runs one step.
  * @param state Consumed: its tensors are disposed or reused by the returned state.
- * @throws NonFiniteError before any weight is touched; `state` is then still valid.
+ * @throws NonFiniteError when a figure is not finite; its `state` has the values from before.
  */
 export async function trainStep(
   state: TrainState,
@@ -63,10 +70,11 @@ export function stepGradients(
 }
 
 /**
- * Reads the figures of a step and, where they are finite, updates the weights.
+ * Updates the weights where the figures of a step are finite, and reads them. A device decides by itself whether they are, so that nobody waits
+ * between the backward pass and the update.
  * @param state Consumed, as by `trainStep`.
  * @param gradients Disposed.
- * @throws NonFiniteError before any weight is touched; `state` is then still valid.
+ * @throws NonFiniteError when a figure is not finite; its `state` has the values from before.
  */
 export async function finishStep(
   state: TrainState,
@@ -74,16 +82,31 @@ export async function finishStep(
   options: StepOptions,
 ): Promise<{ state: TrainState; figures: StepFigures }> {
   const { outputs, grads, norm } = gradients;
+  const scalars = scalarsOf({ ...outputs, gradientNorm: norm });
+  const scale = updateScale(scalars, norm, options.optimizer.clipNorm);
   try {
-    const figures = await readFigures({ ...outputs, gradientNorm: norm });
-    assertFinite(figures, options);
-    const { clipNorm } = options.optimizer;
-    const gradientScale =
-      clipNorm === null ? 1 : Math.min(1, clipNorm / (figures.gradientNorm + 1e-6));
-    return { state: update(state, grads, gradientScale, options), figures };
+    const updated = update(state, grads, scale, options);
+    const figures = await readFigures(scalars);
+    const problem = nonFinite(figures, options);
+    if (problem !== null) throw new NonFiniteError(problem, updated);
+    return { state: updated, figures };
   } finally {
-    disposeTree([outputs, grads, norm]);
+    disposeTree([outputs, grads, norm, scale]);
   }
+}
+
+/** What clipping multiplies the gradients by; NaN, which calls the update off, where a figure is not finite. */
+function updateScale(
+  figures: Readonly<Record<string, tf.Tensor>>,
+  norm: tf.Scalar,
+  clipNorm: number | null,
+): tf.Scalar {
+  return tf.tidy(() => {
+    const all = Object.values(figures).map((figure) => tf.reshape(figure, []));
+    const fault = tf.sum<tf.Scalar>(tf.mul(tf.stack(all), 0));
+    const factor = clipNorm === null ? 1 : tf.minimum(1, tf.div(clipNorm, tf.add(norm, 1e-6)));
+    return tf.add(fault, factor);
+  });
 }
 
 /** Only weights of linear layers decay; biases, norms, tokens and bias tables do not [MAE fine-tuning, AudioMAE: none on one axis]. */
@@ -94,7 +117,7 @@ export function decays(name: string, rank: number): boolean {
 function update(
   state: TrainState,
   gradients: Record<string, tf.Tensor>,
-  gradientScale: number,
+  gradientScale: tf.Scalar,
   { optimizer, learningRate, step, learningRateScales = {} }: StepOptions,
 ): TrainState {
   const perParameter = Object.fromEntries(
@@ -122,20 +145,24 @@ function update(
   );
 }
 
-async function readFigures(tensors: Record<string, tf.Tensor>): Promise<StepFigures> {
-  const scalars = Object.entries(tensors).filter(([, tensor]) => tensor.size === 1);
+function scalarsOf(tensors: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
+  return Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor.size === 1));
+}
+
+async function readFigures(scalars: Record<string, tf.Tensor>): Promise<StepFigures> {
   const values = await Promise.all(
-    scalars.map(async ([name, tensor]) => [name, (await tensor.data())[0]!] as const),
+    Object.entries(scalars).map(
+      async ([name, tensor]) => [name, (await tensor.data())[0]!] as const,
+    ),
   );
   return Object.fromEntries(values) as unknown as StepFigures;
 }
 
-function assertFinite(figures: StepFigures, { step, clips }: StepOptions): void {
-  if (Object.values(figures).every(Number.isFinite)) return;
+/** What is wrong with a step whose figures are not all finite; null where they are. */
+function nonFinite(figures: StepFigures, { step, clips }: StepOptions): string | null {
+  if (Object.values(figures).every(Number.isFinite)) return null;
   const terms = Object.entries(figures)
     .map(([name, value]) => `${name} ${value}`)
     .join(', ');
-  throw new NonFiniteError(
-    `step ${step}: expected finite losses and gradients, got ${terms}, with the clips ${clips.join(', ')}. Try: a lower learningRate, a clipNorm, or the last checkpoint; no weight was changed by this step`,
-  );
+  return `step ${step}: expected finite losses and gradients, got ${terms}, with the clips ${clips.join(', ')}. Try: a lower learningRate, a clipNorm, or the last checkpoint; no weight was changed by this step`;
 }

@@ -16,7 +16,7 @@ import { ClipLoader, type LoadedSample, type LoaderOptions } from './data/loader
 import { type LogRecord, appendRecord, truncateRecords } from './json-lines.ts';
 import { type Progress, type ProgressOutput, startProgress } from './progress.ts';
 import { type RunRecord, configHash, logFile } from './run-folder.ts';
-import { type LossOutputs, type StepFigures, trainStep } from './step.ts';
+import { type LossOutputs, NonFiniteError, type StepFigures, trainStep } from './step.ts';
 import { createEventFile } from './tensorboard.ts';
 
 /** What the loop trains. */
@@ -83,7 +83,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     const { badClips } = session.loader;
     return { parameters: state.parameters, steps: position.step, badClips, finished };
   } catch (error) {
-    disposeTree(session.state);
+    disposeTree(error instanceof NonFiniteError ? error.state : session.state);
     throw error;
   } finally {
     await session.loader.close();

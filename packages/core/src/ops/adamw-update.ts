@@ -6,6 +6,7 @@
 //   second     = beta2 * second + (1 - beta2) * gradient^2
 //   denominator = sqrt(second) / sqrt(1 - beta2^step) + epsilon
 //   parameter -= learningRate / (1 - beta1^step) * first / denominator
+// Where gradientScale is not finite, all of them stay what they were.
 //
 // n parameters of any shapes.
 // Attributes: learningRates and weightDecays (n each), beta1, beta2, epsilon, step.
@@ -37,7 +38,10 @@ export interface AdamwOptions {
   readonly weightDecay: number;
   /** Of this update, counted from 1. */
   readonly step: number;
-  /** Multiplies every gradient first; a scalar tensor stays on its device. Default 1. */
+  /**
+   * Multiplies every gradient first; a scalar tensor stays on its device. Default 1. Where it is not
+   * finite nothing is updated: a step can be called off without anybody waiting for its figures.
+   */
   readonly gradientScale?: number | tf.Scalar;
   /** By parameter name; names that are missing use scale 1 and the common weight decay. */
   readonly perParameter?: Readonly<
@@ -132,7 +136,12 @@ export function adamwUpdateReference(state: AdamwState, options: AdamwOptions): 
       const root = tf.div(tf.sqrt(second), Math.sqrt(1 - beta2 ** step));
       const change = tf.div(tf.mul(first, rate / (1 - beta1 ** step)), tf.add(root, epsilon));
       const decayed = tf.mul(state.parameters[name]!, 1 - rate * decay);
-      return [tf.sub(decayed, change), first, second] as const;
+      const applies = tf.isFinite(gradientScale);
+      return [
+        tf.where(applies, tf.sub(decayed, change), state.parameters[name]!),
+        tf.where(applies, first, state.firstMoments[name]!),
+        tf.where(applies, second, state.secondMoments[name]!),
+      ] as const;
     });
     result.parameters[name] = parameter;
     result.firstMoments[name] = first;
@@ -183,7 +192,11 @@ function updateGroup(
   const root = tf.mul(tf.sqrt(second), 1 / Math.sqrt(1 - beta2 ** step));
   const change = tf.mul(tf.div(first, tf.add(root, epsilon)), rate / (1 - beta1 ** step));
   const parameter: tf.Tensor1D = tf.sub(tf.mul(row('parameter'), 1 - rate * decay), change);
-  return [parameter, first, second].map(pieces);
+  const applies = tf.isFinite(inputs[4 * learningRates.length]!);
+  const updated = { parameter, first, second };
+  return Object.entries(updated).map(([part, values]) =>
+    pieces(tf.where(applies, values, row(part as keyof typeof updated))),
+  );
 }
 
 function rates(
