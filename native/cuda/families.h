@@ -10,6 +10,7 @@
   X(arg_reduce) \
   X(attention) \
   X(attention_branch) \
+  X(attention_packed) \
   X(batch_matmul) \
   X(binary) \
   X(broadcast_to) \

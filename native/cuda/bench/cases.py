@@ -6,48 +6,15 @@ the emulator.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable
 
 import torch
 import torch.nn.functional as F
 
-EPSILON = 1e-6
-
-
-@dataclass
-class Case:
-    name: str
-    op: str
-    inputs: list  # tensors or None, in the op's order
-    outputs: list  # tensors the op writes
-    numbers: list
-    reference: Callable  # () -> float64 tensors, one for each output that is compared (None: not compared)
-    bound: float  # relative Frobenius error
-    flops: float = 0
-    bytes: float = 0
-    precision: str = 'float32'
-    peers: dict = field(default_factory=dict)  # name -> callable
-
-
-@dataclass
-class Source:
-    """Where random tensors come from and go to."""
-
-    generator: torch.Generator
-    place: str
-
-
-def _random(source, *shape, scale=1.0):
-    return (torch.randn(*shape, generator=source.generator) * scale).to(source.place)
-
-
-def _empty(source, *shape, dtype=torch.float32):
-    return torch.full(shape, float('nan'), dtype=dtype, device=source.place)
-
-
-def _size(*tensors):
-    return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+from attention_cases import attention, window_attention
+from case import EPSILON, Case, Source, compiled, empty as _empty, random as _random, size as _size
+from product_cases import linear, matmul
 
 
 def layer_norm(g, rows, width):
@@ -65,12 +32,15 @@ def layer_norm(g, rows, width):
 
     leaves = [t.clone().requires_grad_() for t in (x, w, b)]
     made = F.layer_norm(leaves[0], (width,), leaves[1], leaves[2], EPSILON)
+    # What stands before a norm in a block: our projections add it, PyTorch adds it here.
+    add = lambda: F.layer_norm(x + dy, (width,), w, b, EPSILON)  # noqa: E731
+    after_sum = {'residual added, eager': add, **{f'residual added, {n}': f for n, f in compiled(add, g.place).items()}}
     exact = x.double()
     mean64 = exact.mean(-1)
     mean_in, rstd_in = mean64.float(), (exact.var(-1, unbiased=False) + EPSILON).rsqrt().float()
     return [
         Case(f'layer norm {rows} x {width}', 'DmLayerNorm', [x, w, b], [y, mean, rstd], [rows, width, EPSILON], forward, 1e-6,
-             bytes=_size(x, y), peers={'eager': lambda: F.layer_norm(x, (width,), w, b, EPSILON)}),
+             bytes=_size(x, y), peers={'eager': lambda: F.layer_norm(x, (width,), w, b, EPSILON), **after_sum}),
         Case(f'layer norm gradient {rows} x {width}', 'DmLayerNormGrad', [dy, x, w, mean_in, rstd_in], [dx, dw, db], [rows, width], backward, 1e-5,
              bytes=_size(dy, x, dx), peers={'eager': lambda: torch.autograd.grad(made, leaves, dy, retain_graph=True)}),
     ]  # fmt: skip
@@ -126,9 +96,9 @@ def masked_patches(g, batch, tokens, masked, values):
         Case(f'diffuse, noise given, {shape}', 'DmDiffuse', [patches, order, signal, scale, noise], [mixed], [*sizes, 0], diffused, 1e-6,
              bytes=3 * _size(mixed)),
         Case(f'diffuse, noise made, {shape}', 'DmDiffuse', [patches, order, signal, scale, keys], [_empty(g, batch, masked, values)], [*sizes, 1],
-             lambda: [None], 0.0, bytes=2 * _size(mixed), peers={'eager': composed}),
+             lambda: [None], 0.0, bytes=2 * _size(mixed), peers={'eager': composed, **compiled(composed, g.place)}),
         Case(f'masked patch loss {shape}', 'DmMaskedPatchLoss', [prediction, patches, order], [loss, difference], [*sizes, 1],
-             lambda: scored(torch.float64), 1e-5, bytes=3 * _size(difference), peers={'eager': lambda: scored(torch.float32)}),
+             lambda: scored(torch.float64), 1e-5, bytes=3 * _size(difference), peers={'eager': lambda: scored(torch.float32), **compiled(lambda: scored(torch.float32), g.place)}),
     ]  # fmt: skip
 
 
@@ -147,7 +117,7 @@ def info_nce(g, batch, width):
 
     return [
         Case(f'InfoNCE {batch} x {width}', 'DmInfoNce', [queries, keys], [loss], [batch, width, 0.1],
-             lambda: [scored(queries.double(), keys.double()).reshape(1)], 1e-5, peers={'eager': lambda: scored(queries, keys)}),
+             lambda: [scored(queries.double(), keys.double()).reshape(1)], 1e-5, peers={'eager': lambda: scored(queries, keys), **compiled(lambda: scored(queries, keys), g.place)}),
         Case(f'InfoNCE gradient {batch} x {width}', 'DmInfoNceGrad', [one, queries, keys], [d_queries, d_keys], [batch, width, 0.1], backward, 1e-4,
              peers={'eager, forward too': lambda: backward(torch.float32)}),
     ]  # fmt: skip
@@ -217,6 +187,21 @@ class Mlp(torch.nn.Module):
         return x + self.fc2(F.gelu(self.fc1(self.norm(x))))
 
 
+def _module_peers(module, given, dy, precision):
+    """Forward and backward of a module, as it is and compiled."""
+
+    def peer(callable_module):
+        def step():
+            leaves = [t.detach().requires_grad_() for t in given]
+            with torch.autocast(dy.device.type, torch.bfloat16, enabled=precision == 'bfloat16'):
+                out = callable_module(*leaves)
+            out.backward(dy)
+
+        return step
+
+    return {f'{name}, forward and backward': peer(way) for name, way in {'eager': module, **compiled(module, dy.device.type)}.items()}
+
+
 def _branch_case(name, op, module, x, context, inputs, saved, numbers, gradient, precision, flops, bound):
     """Forward and backward cases of a large op. gradient(saved tensors) -> (op inputs, op outputs, gradients in that order)."""
     given = [x] if context is None else [x, context]
@@ -240,23 +225,10 @@ def _branch_case(name, op, module, x, context, inputs, saved, numbers, gradient,
         by_name = dict(zip(names, grads))
         return [by_name[n] for n in gradient.order]
 
-    compiled = torch.compile(module, dynamic=False) if x.is_cuda else None
-
-    def peer(callable_module):
-        def step():
-            leaves = [t.detach().requires_grad_() for t in given]
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == 'bfloat16'):
-                out = callable_module(*leaves)
-            out.backward(dy)
-
-        return step
-
-    peers = {'eager, forward and backward': peer(module)}
-    if compiled is not None:
-        peers['compiled, forward and backward'] = peer(compiled)
+    peers = _module_peers(module, given, dy, precision)
     outs = gradient.outputs()
     return [
-        Case(name, op, inputs, [y, *saved], numbers, forward_reference, bound, flops=flops, precision=precision),
+        Case(name, op, inputs, [y, *saved], numbers, forward_reference, bound, flops=flops, precision=precision, module=module),
         Case(f'{name} gradient', f'{op}Grad', gradient.inputs(dy), outs, numbers, backward_reference, bound, flops=2 * flops,
              precision=precision, peers=peers),
     ]  # fmt: skip
@@ -313,11 +285,11 @@ def attention_branch(g, batch, tokens, context_tokens, width, heads, precision):
                         2e-2 if precision == 'bfloat16' else 1e-5)  # fmt: skip
 
 
-def mlp_branch(g, batch, tokens, width, precision):
+def mlp_branch(g, batch, tokens, width, precision, x=None):
     module = Mlp(width).to(g.place)
     for p in module.parameters():
         p.data = _random(g, *p.shape, scale=0.05) + (1 if p is module.norm.weight else 0)
-    x = _random(g, batch, tokens, width)
+    x = _random(g, batch, tokens, width) if x is None else x
     rows, stored = batch * tokens, torch.bfloat16 if precision == 'bfloat16' else torch.float32
     saved = [_empty(g, rows), _empty(g, rows), _empty(g, rows, 4 * width, dtype=stored)]
     m = module
@@ -333,6 +305,28 @@ def mlp_branch(g, batch, tokens, width, precision):
                         precision, 2 * 8 * rows * width * width, 2e-2 if precision == 'bfloat16' else 1e-5)  # fmt: skip
 
 
+def block(g, batch, tokens, width, heads, precision):
+    """A whole transformer block, forward and backward: four ops, the results of one being what the next reads."""
+    attend, attend_back = attention_branch(g, batch, tokens, 0, width, heads, precision)
+    mlp, mlp_back = mlp_branch(g, batch, tokens, width, precision, x=attend.outputs[0])
+    attend_back.inputs[0] = mlp_back.outputs[0]
+    x, dy = attend.inputs[0], mlp_back.inputs[0]
+    module = torch.nn.Sequential(attend.module, mlp.module)
+
+    def reference():
+        leaf = x.double().requires_grad_()
+        out = _as_double(mlp.module)(_as_double(attend.module)(leaf))
+        out.backward(dy.double())
+        return [out.detach(), leaf.grad]
+
+    parts = (attend, mlp, mlp_back, attend_back)
+    return Case(f'block {batch} x {tokens} x {width}, {heads} heads, forward and backward, {precision}', 'DmMlpBranch', [],
+                [mlp.outputs[0], attend_back.outputs[0]], [], reference, 2e-2 if precision == 'bfloat16' else 1e-5,
+                flops=sum(part.flops for part in parts), precision=precision,
+                peers=_module_peers(module, [x], dy, precision),
+                calls=[(part.op, [*part.inputs, *part.outputs], part.numbers) for part in parts])  # fmt: skip
+
+
 def all_cases(place, small):
     """Small sizes check every op in seconds on the emulator; the others are a ViT-B step of 32 clips at mask ratio 0.8."""
     g = Source(torch.Generator().manual_seed(1), place)
@@ -340,6 +334,16 @@ def all_cases(place, small):
         for shape in [(1, 17, 0, 64, 1), (2, 5, 19, 64, 2)] if small else [(64, 314, 0, 768, 12), (64, 102, 0, 768, 12), (32, 1255, 313, 512, 16)]:
             yield from attention_branch(g, *shape, precision)
         yield from mlp_branch(g, *((2, 9, 32) if small else (64, 314, 768)), precision)
+    yield block(g, *((2, 17, 64, 2) if small else (64, 314, 768, 12)), 'bfloat16')
+    # Encoders of video and audio, fusion, the video decoder across; then the audio decoder's windows, without and with a shift.
+    for shape in [(2, 17, 17, 64, 2), (1, 19, 33, 64, 1)] if small else [(64, 314, 314, 768, 12), (64, 102, 102, 768, 12), (32, 416, 416, 768, 12), (32, 1254, 314, 512, 16)]:
+        yield from attention(g, *shape)
+    for shift in (0, 2):
+        yield from window_attention(g, *((2, 8, 8, 64, 2) if small else (32, 64, 8, 512, 16)), shift)
+    for precision in ('float32', 'bfloat16'):
+        for gelu_after in (False, True):
+            yield from linear(g, *((17, 24, 40) if small else (20096, 768, 3072)), gelu_after, precision)
+    yield from matmul(g, *((2, 17, 24, 40) if small else (64, 314, 768, 768)))
     for shape in [(7, 51)] if small else [(20096, 768), (40160, 512)]:
         yield from layer_norm(g, *shape)
     yield from gelu(g, 1001 if small else 20096 * 3072)

@@ -34,7 +34,13 @@ def relative_error(got, wanted):
 
 
 def check(library, case):
-    call = library.prepare(case.op, [*case.inputs, *case.outputs], case.numbers)
+    calls = case.calls or [(case.op, case.buffers or [*case.inputs, *case.outputs], case.numbers)]
+    prepared = [library.prepare(*one) for one in calls]
+
+    def call():
+        for one in prepared:
+            one()
+
     # These tensors may be where others were, of whose weights the library keeps copies.
     library.trim()
     call()
@@ -96,6 +102,16 @@ def time_case(library, case, call):
     }
 
 
+def called_once(case):
+    refused = {}
+    for name, peer in case.peers.items():
+        try:
+            peer()
+        except RuntimeError as error:
+            refused[name] = str(error).splitlines()[0]
+    return refused
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('library', type=Path)
@@ -122,7 +138,10 @@ def main():
                 call, row['check'] = check(library, case)
                 failed += not row['check']['passed']
                 row['state'] = 'checked'
-                if not options.emulated:
+                if options.emulated:
+                    # Nothing is timed, but PyTorch's side is called once, so that its mistakes show without a GPU.
+                    row['refused'] = called_once(case)
+                else:
                     row['time'] = time_case(library, case, call)
                     row['state'] = 'run'
             except RuntimeError as error:
