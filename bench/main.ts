@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run bench -- ops | train-step | memory | curriculum | products | all [options]`: see bench/README.md. Tables go to standard output, progress to the error
+// `npm run bench -- ops | train-step | memory | curriculum | products | host-step | all [options]`: see bench/README.md. Tables go to standard output, progress to the error
 // stream, figures to bench/results.
 import type { Precision } from '@diffmavil/core';
 import { presets } from '@diffmavil/model';
@@ -11,6 +11,7 @@ import { backendNames, useBackend } from './backends.ts';
 import { measureCeilings } from './ceilings.ts';
 import type { Ceilings } from './ceilings.ts';
 import { benchCurriculum, curriculumTable, quarterModel } from './curriculum.ts';
+import { benchHostStep, hostStepTable } from './host-step.ts';
 import { provenance, root } from './machine.ts';
 import { benchMemory, memorySummary } from './memory.ts';
 import { benchOps, opsTable } from './ops.ts';
@@ -21,7 +22,15 @@ import { trainStepTables } from './train-step-report.ts';
 import { benchTrainStep } from './train-step.ts';
 import type { Side } from './sides.ts';
 
-const kinds = ['ops', 'train-step', 'memory', 'curriculum', 'products', 'all'] as const;
+const kinds = [
+  'ops',
+  'train-step',
+  'memory',
+  'curriculum',
+  'products',
+  'host-step',
+  'all',
+] as const;
 const sides = ['diffmavil-cpu', 'wasm', 'PyTorch eager', 'PyTorch compile'] as const;
 /** As typed: `eager` for `PyTorch eager`. */
 const sideNames: Record<string, Side> = Object.fromEntries(
@@ -57,15 +66,18 @@ try {
   if (!(kinds as readonly string[]).includes(kind)) {
     throw new BenchError(`bench: expected ${kinds.join(' or ')}, got '${kind}'`);
   }
-  const ceilings = kind === 'memory' || kind === 'curriculum' ? null : measureCeilings(threads);
+  const ceilings = ['memory', 'curriculum', 'host-step'].includes(kind)
+    ? null
+    : measureCeilings(threads);
   if (ceilings !== null) log(describeCeilings(ceilings));
   const wanted = (name: string): boolean => kind === name || kind === 'all';
   if (wanted('ops')) await ops(ceilings);
   if (wanted('train-step')) await trainStep(ceilings);
   if (wanted('memory')) await memory();
   if (wanted('curriculum')) await curriculum();
-  // oneDNN is not everywhere.
+  // oneDNN is not everywhere, nor is the emulated device.
   if (kind === 'products') await products(ceilings);
+  if (kind === 'host-step') await hostStep();
 } catch (error) {
   if (!(error instanceof Error && 'kind' in error)) throw error;
   log(error.message);
@@ -115,6 +127,20 @@ async function products(ceilings: Ceilings | null): Promise<void> {
   const rounds = whole('rounds', values.rounds ?? (quick ? '1' : '15'));
   const result = await benchProducts({ threads, rounds });
   finish('products', { ...head, ...result }, productsTable(result));
+}
+
+async function hostStep(): Promise<void> {
+  const head = await provenance(1, null, { allowBusy: values['allow-busy'] });
+  const names = Object.keys(presets) as PresetName[];
+  const results = await benchHostStep({
+    presets: list('presets', values.presets ?? (quick ? 'tiny' : 'small,base'), names),
+    precisions: list<Precision>('precisions', values.precisions, ['float32', 'bfloat16']),
+    batch: whole('batch', values.batch),
+    maskRatio: Number(values['mask-ratio']),
+    steps: whole('steps', values.steps ?? (quick ? '4' : '60')),
+    log,
+  });
+  finish('host-step', { ...head, results }, hostStepTable(results));
 }
 
 async function memory(): Promise<void> {
