@@ -28,7 +28,8 @@ bool find(void* library, const char* name, Function& function) {
 bool load(const char* path, Api& api) {
   void* const library = open(path);
   if (library == nullptr) return false;
-  const bool all = find(library, "cublasLtCreate", api.create) &&
+  const bool all = find(library, "cublasLtGetVersion", api.version) &&
+                   find(library, "cublasLtCreate", api.create) &&
                    find(library, "cublasLtDestroy", api.destroy) &&
                    find(library, "cublasLtMatmulDescCreate", api.desc_create) &&
                    find(library, "cublasLtMatmulDescDestroy", api.desc_destroy) &&

@@ -45,6 +45,7 @@ struct HeuristicResult {
 };
 
 struct Api {
+  std::size_t (*version)();
   int (*create)(Handle*);
   int (*destroy)(Handle);
   int (*desc_create)(MatmulDesc*, int compute_type, int scale_type);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "cuda/branch-rows.h"
 
@@ -33,25 +35,31 @@ bool is_off(const char* value) { return value != nullptr && std::strcmp(value, "
 std::unique_ptr<CublasLt> CublasLt::from_environment(Device& device, StreamClock& clock) {
   const char* const path = std::getenv("DIFFMAVIL_CUBLASLT");
   if (is_off(path)) return nullptr;
-  return load(path, device, clock, !is_off(std::getenv("DIFFMAVIL_CUBLASLT_TUNE")));
+  return load(path, device, clock, !is_off(std::getenv("DIFFMAVIL_CUBLASLT_TUNE")), true);
 }
 
 std::unique_ptr<CublasLt> CublasLt::load(const char* path, Device& device, StreamClock& clock,
-                                         bool tune) {
+                                         bool tune, bool keep) {
   lt::Api api{};
   lt::Handle handle = nullptr;
   if (!lt::load(path, api) || api.create(&handle) != lt::kSuccess) return nullptr;
-  return std::unique_ptr<CublasLt>(new CublasLt(api, handle, device, clock, tune));
+  std::string choices;
+  if (tune && keep) {
+    choices = ProductChoices::path_from_environment(api.version(), device.facts().name);
+  }
+  return std::unique_ptr<CublasLt>(
+      new CublasLt(api, handle, device, clock, tune, std::move(choices)));
 }
 
 CublasLt::CublasLt(const lt::Api& api, lt::Handle handle, Device& device, StreamClock& clock,
-                   bool tune)
+                   bool tune, std::string choices)
     : api_(api),
       handle_(handle),
       device_(device),
       clock_(clock),
       tune_(tune),
-      workspace_(device.workspace(kWorkspaceBytes)) {}
+      workspace_(device.workspace(kWorkspaceBytes)),
+      choices_(std::move(choices)) {}
 
 CublasLt::~CublasLt() {
   for (auto& [key, plan] : plans_) {
@@ -102,9 +110,20 @@ CublasLt::Plan CublasLt::make_plan(const LibraryProduct& product, const Key& key
   if (!describe(product, plan)) return plan;
   std::array<lt::HeuristicResult, 8> answers{};
   const int count = ask(key, plan, answers);
-  if (count > 0) choose(product, answers, count, plan);
+  if (count == 0 || choose_again(key, answers, count, plan)) return plan;
+  choose(product, answers, count, plan);
   if (product.a_sums != nullptr && sums_apart(product, plan)) plan.usable = false;
+  if (plan.milliseconds >= 0) choices_.add(key, plan.usable ? plan.place : -1);
   return plan;
+}
+
+bool CublasLt::choose_again(const Key& key, const std::array<lt::HeuristicResult, 8>& answers,
+                            int count, Plan& plan) const {
+  const std::optional<int> place = choices_.find(key);
+  if (!tune_ || !place.has_value() || *place >= count) return false;
+  plan.usable = *place >= 0;
+  if (plan.usable) plan.chosen = answers[static_cast<std::size_t>(*place)];
+  return true;
 }
 
 bool CublasLt::sums_apart(const LibraryProduct& p, const Plan& plan) {
@@ -202,6 +221,7 @@ void CublasLt::choose(const LibraryProduct& product, std::array<lt::HeuristicRes
     if (best >= 0 && time >= best * kWorthChanging) continue;
     best = time;
     plan.chosen = answer;
+    plan.place = i;
   }
   plan.usable = best >= 0;
   plan.milliseconds = best;

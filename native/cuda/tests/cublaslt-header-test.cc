@@ -54,6 +54,7 @@ constexpr lt::Api kApi{};
 }  // namespace
 
 static_assert(sizeof(cublasStatus_t) == sizeof(int));
+static_assert(same_call(kApi.version, &cublasLtGetVersion));
 static_assert(same_call(kApi.create, &cublasLtCreate));
 static_assert(same_call(kApi.destroy, &cublasLtDestroy));
 static_assert(same_call(kApi.desc_create, &cublasLtMatmulDescCreate));

@@ -8,6 +8,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -71,8 +74,8 @@ Function of_fake(const char* name) {
 /// A device whose products go to the fake library; everything else to the emulator.
 class WithLibrary : public Device {
  public:
-  explicit WithLibrary(Device& on)
-      : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, *this, clock, true)) {
+  explicit WithLibrary(Device& on, bool keep = false)
+      : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, *this, clock, true, keep)) {
     of_fake<void (*)(void (*)(void*, std::function<void()>))>("fake_use_streams")(
         [](void* stream, std::function<void()> work) {
           static_cast<void>(dm::cuda::emulator::enqueue(stream, std::move(work)));
@@ -217,6 +220,50 @@ TEST("the faster answer is kept; the first when it is as good, and when a graph 
   product_of_ones(on, ones());
   CHECK_EQUAL(last_algorithm(), 0);
   CHECK_EQUAL(on.clock.measured, 0);
+}
+
+TEST("what was chosen is chosen again by later processes, without measuring") {
+  const std::string file = "cublaslt-choices-test.txt";
+  const auto content = [&](const std::string& text) { std::ofstream(file) << text; };
+  content("");
+  setenv("DIFFMAVIL_CUBLASLT_CHOICES", file.c_str(), 1);
+  const auto measured = [] {
+    WithLibrary on(device(), true);
+    CHECK(product_of_ones(on, ones()) == std::vector<float>(32, 16.0f));
+    CHECK_EQUAL(last_algorithm(), 1);
+    return on.clock.measured;
+  };
+  CHECK_EQUAL(measured(), 2);
+  std::string line;
+  std::getline(std::ifstream(file), line);
+  CHECK_EQUAL(measured(), 0);
+  // Cut short, of another form, or of an answer that there is none of: as if it were not there.
+  content(line.substr(0, line.size() - 2));
+  CHECK_EQUAL(measured(), 2);
+  content("no choices\n");
+  CHECK_EQUAL(measured(), 2);
+  content(line.substr(0, line.size() - 3) + "7 .\n");
+  CHECK_EQUAL(measured(), 2);
+  // What cannot be written lasts as long as the process.
+  setenv("DIFFMAVIL_CUBLASLT_CHOICES", "/dev/null/choices.txt", 1);
+  CHECK_EQUAL(measured(), 2);
+  CHECK_EQUAL(measured(), 2);
+  unsetenv("DIFFMAVIL_CUBLASLT_CHOICES");
+  std::remove(file.c_str());
+}
+
+TEST("choices are kept in the user's cache, by version and device") {
+  const auto path = [] { return dm::cuda::ProductChoices::path_from_environment(130100, "NVIDIA H200/2"); };
+  setenv("XDG_CACHE_HOME", "/cache", 1);
+  CHECK_EQUAL(path(), "/cache/diffmavil/cublaslt-130100-NVIDIA-H200-2.txt");
+  setenv("XDG_CACHE_HOME", "relative", 1);
+  setenv("HOME", "/home/me", 1);
+  CHECK_EQUAL(path(), "/home/me/.cache/diffmavil/cublaslt-130100-NVIDIA-H200-2.txt");
+  unsetenv("HOME");
+  CHECK_EQUAL(path(), "");
+  setenv("DIFFMAVIL_CUBLASLT_CHOICES", "off", 1);
+  CHECK_EQUAL(path(), "");
+  unsetenv("DIFFMAVIL_CUBLASLT_CHOICES");
 }
 
 TEST("a library that fails leaves the product to our kernels") {

@@ -117,6 +117,7 @@ extern "C" {
 
 #define FAKE __attribute__((visibility("default")))
 
+FAKE std::size_t cublasLtGetVersion() { return 130100; }
 FAKE int fake_last_algorithm() { return last_algorithm; }
 FAKE void fake_break(bool now) { broken = now; }
 /// How a product is put on a stream.
