@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { array, assert, constantFrom, double, integer, oneof, property, string } from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Binding } from './binding.ts';
-import type { Addon, NativeBuffer } from './binding.ts';
+import type { Addon } from './binding.ts';
 import { loadAddon } from './loader.ts';
+import { expectAnswers, expectChecks } from './test-op-table.ts';
 import { noAddon, skipNote } from './test-native.ts';
 
 describe.skipIf(noAddon)(`the addon${skipNote}`, () => {
@@ -128,59 +128,14 @@ describe.skipIf(noAddon)(`the addon${skipNote}`, () => {
   });
 
   it('answers whatever it is given with a value or an error', () => {
-    const buffers = [8, 64, 4096].map((bytes) => addon.allocate(bytes));
-    const freed = addon.allocate(64);
-    addon.free(freed);
-    const value = oneof(
-      constantFrom<unknown>(...buffers, freed, null, undefined, buffers, new Float64Array(3)),
-      constantFrom<unknown>(new Uint8Array(64), new DataView(new ArrayBuffer(8)), Symbol('x')),
-      double(),
-      integer({ min: -2, max: 40 }),
-      string(),
-      array(constantFrom<unknown>(...buffers, freed, 1), { maxLength: 4 }),
-    );
-    const name = constantFrom('allocate', 'write', 'read', 'setThreads', 'opId', 'run', 'memory');
     const { threads } = addon;
-    assert(
-      property(name, array(value, { maxLength: 5 }), (method, values) => {
-        const loose = addon as unknown as Record<string, (...values: unknown[]) => unknown>;
-        expect(outcomeOf(() => loose[method]?.(...values))).toMatch(/^DM_/);
-      }),
-      { numRuns: 2000, seed: 20_231 },
-    );
+    expectAnswers(addon, ['allocate', 'write', 'read', 'setThreads', 'opId', 'run', 'memory']);
     addon.setThreads(threads);
-    for (const buffer of buffers) addon.free(buffer);
   });
 
   it('runs no op on numbers that do not fit its buffers', () => {
-    const buffers = [0, 4, 64, 64, 4096].map((bytes) => addon.allocate(bytes));
-    for (const buffer of buffers.slice(2))
-      addon.write(buffer, new Uint8Array(sizeOf(buffers, buffer)));
-    const numbers = array(
-      oneof(integer({ min: -1, max: 20 }), double(), constantFrom(2 ** 31, 2 ** 53)),
-      { maxLength: 16 },
-    );
-    const chosen = array(constantFrom(...buffers), { maxLength: 4 });
-    assert(
-      property(integer({ min: 0, max: 300 }), chosen, numbers, (id, list, values) => {
-        expect(outcomeOf(() => addon.run(id, list, Float64Array.from(values)))).toMatch(/^DM_/);
-      }),
-      { numRuns: 5000, seed: 20_232 },
-    );
-    for (const buffer of buffers) addon.free(buffer);
+    expectChecks(addon);
+    // Not of what the test before this one dropped.
+    expect(addon.memory().inUse).toBeLessThanOrEqual(before);
   });
 });
-
-function sizeOf(buffers: readonly NativeBuffer[], buffer: NativeBuffer): number {
-  return buffers.indexOf(buffer) === 4 ? 4096 : 64;
-}
-
-/** The code of the error, or DM_OK. */
-function outcomeOf(thunk: () => unknown): string {
-  try {
-    thunk();
-    return 'DM_OK';
-  } catch (error) {
-    return (error as { code?: string }).code ?? String(error);
-  }
-}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A device as the addon hands it out: what it refuses, what it keeps, what it gives back.
-import { array, assert, constantFrom, double, integer, oneof, property, string } from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { NativeBuffer } from '../binding.ts';
 import { loadAddon } from '../loader.ts';
+import { expectAnswers, expectChecks } from '../test-op-table.ts';
 import type { Device } from './device.ts';
 import { requireCuda } from './library.ts';
 import { registerCuda } from './register.ts';
@@ -126,54 +126,12 @@ describe.skipIf(noDevice)(`a device${skipNote}`, () => {
   });
 
   it('answers whatever it is given with a value or an error', () => {
-    const buffers = [8, 64, 4096].map((bytes) => device.allocate(bytes));
-    const freed = device.allocate(64);
-    device.free(freed);
-    const value = oneof(
-      constantFrom<unknown>(...buffers, freed, null, undefined, buffers, new Float64Array(3)),
-      constantFrom<unknown>(new Uint8Array(64), new DataView(new ArrayBuffer(8)), Symbol('x')),
-      double(),
-      integer({ min: -2, max: 40 }),
-      string(),
-      array(constantFrom<unknown>(...buffers, freed, 1), { maxLength: 4 }),
-    );
-    const name = constantFrom('allocate', 'write', 'read', 'opId', 'run', 'memory', 'replay');
-    assert(
-      property(name, array(value, { maxLength: 5 }), (method, values) => {
-        const loose = device as unknown as Record<string, (...values: unknown[]) => unknown>;
-        expect(outcomeOf(() => loose[method]?.(...values))).toMatch(/^DM_/);
-      }),
-      { numRuns: 2000, seed: 20_233 },
-    );
-    for (const buffer of buffers) device.free(buffer);
+    expectAnswers(device, ['allocate', 'write', 'read', 'opId', 'run', 'memory', 'replay']);
   });
 
   it('runs no op on numbers that do not fit its buffers', () => {
-    const sizes = [0, 4, 64, 64, 4096];
-    const buffers = sizes.map((bytes) => device.allocate(bytes));
-    buffers.forEach((buffer, i) => device.write(buffer, new Uint8Array(sizes[i]!)));
-    const numbers = array(
-      oneof(integer({ min: -1, max: 20 }), double(), constantFrom(2 ** 31, 2 ** 53)),
-      { maxLength: 16 },
-    );
-    const chosen = array(constantFrom(...buffers), { maxLength: 4 });
-    assert(
-      property(integer({ min: 0, max: 300 }), chosen, numbers, (id, list, values) => {
-        expect(outcomeOf(() => device.run(id, list, Float64Array.from(values)))).toMatch(/^DM_/);
-      }),
-      { numRuns: 5000, seed: 20_234 },
-    );
-    for (const buffer of buffers) device.free(buffer);
+    expectChecks(device);
     device.synchronize();
+    expect(device.memory().inUse).toBe(before);
   });
 });
-
-/** The code of the error, or DM_OK. */
-function outcomeOf(thunk: () => unknown): string {
-  try {
-    thunk();
-    return 'DM_OK';
-  } catch (error) {
-    return (error as { code?: string }).code ?? String(error);
-  }
-}
