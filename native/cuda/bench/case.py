@@ -24,6 +24,7 @@ class Case:
     peers: dict = field(default_factory=dict)  # name -> callable
     module: object = None  # PyTorch's, of a large op
     calls: list = field(default_factory=list)  # (op, buffers, numbers) in order, where it is more than one op
+    forward: 'Case | None' = None  # of a gradient whose peers do the forward pass too: what comes before it
     buffers: list | None = None  # the op's, where they are not inputs and then outputs
 
 

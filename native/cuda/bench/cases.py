@@ -195,7 +195,8 @@ def _module_peers(module, given, dy, precision):
             leaves = [t.detach().requires_grad_() for t in given]
             with torch.autocast(dy.device.type, torch.bfloat16, enabled=precision == 'bfloat16'):
                 out = callable_module(*leaves)
-            out.backward(dy)
+            # Not backward(): gradients are not added up over the calls.
+            torch.autograd.grad(out, [*leaves, *module.parameters()], dy)
 
         return step
 
@@ -227,10 +228,11 @@ def _branch_case(name, op, module, x, context, inputs, saved, numbers, gradient,
 
     peers = _module_peers(module, given, dy, precision)
     outs = gradient.outputs()
+    forward = Case(name, op, inputs, [y, *saved], numbers, forward_reference, bound, flops=flops, precision=precision, module=module)
     return [
-        Case(name, op, inputs, [y, *saved], numbers, forward_reference, bound, flops=flops, precision=precision, module=module),
+        forward,
         Case(f'{name} gradient', f'{op}Grad', gradient.inputs(dy), outs, numbers, backward_reference, bound, flops=2 * flops,
-             precision=precision, peers=peers),
+             precision=precision, forward=forward, peers=peers),
     ]  # fmt: skip
 
 
@@ -327,26 +329,52 @@ def block(g, batch, tokens, width, heads, precision):
                 calls=[(part.op, [*part.inputs, *part.outputs], part.numbers) for part in parts])  # fmt: skip
 
 
-def all_cases(place, small):
-    """Small sizes check every op in seconds on the emulator; the others are a ViT-B step of 32 clips at mask ratio 0.8."""
-    g = Source(torch.Generator().manual_seed(1), place)
-    for precision in ('float32', 'bfloat16'):
-        for shape in [(1, 17, 0, 64, 1), (2, 5, 19, 64, 2)] if small else [(64, 314, 0, 768, 12), (64, 102, 0, 768, 12), (32, 1255, 313, 512, 16)]:
-            yield from attention_branch(g, *shape, precision)
-        yield from mlp_branch(g, *((2, 9, 32) if small else (64, 314, 768)), precision)
-    yield block(g, *((2, 17, 64, 2) if small else (64, 314, 768, 12)), 'bfloat16')
-    # Encoders of video and audio, fusion, the video decoder across; then the audio decoder's windows, without and with a shift.
-    for shape in [(2, 17, 17, 64, 2), (1, 19, 33, 64, 1)] if small else [(64, 314, 314, 768, 12), (64, 102, 102, 768, 12), (32, 416, 416, 768, 12), (32, 1254, 314, 512, 16)]:
-        yield from attention(g, *shape)
-    for shift in (0, 2):
-        yield from window_attention(g, *((2, 8, 8, 64, 2) if small else (32, 64, 8, 512, 16)), shift)
-    for precision in ('float32', 'bfloat16'):
+@dataclass
+class Group:
+    """Cases over the same tensors. `make` draws them; nothing is drawn before."""
+
+    name: str
+    make: Callable  # (Source) -> list of Case
+
+
+def groups(small):
+    """
+    What there is to check and time, the dearest first: bfloat16 branches, their parts, what surrounds them, float32. Small sizes check every op in
+    seconds on the emulator; the others are a ViT-B step of 32 clips at mask ratio 0.8.
+    """
+    size = lambda tiny, real: tiny if small else real  # noqa: E731
+    branch_shapes = size([(1, 17, 0, 64, 1), (2, 5, 19, 64, 2)], [(64, 314, 0, 768, 12), (64, 102, 0, 768, 12), (32, 1255, 313, 512, 16)])
+    # Encoders of video and audio, fusion, the video decoder across.
+    attention_shapes = size(
+        [(2, 17, 17, 64, 2), (1, 19, 33, 64, 1)],
+        [(64, 314, 314, 768, 12), (64, 102, 102, 768, 12), (32, 416, 416, 768, 12), (32, 1254, 314, 512, 16)],
+    )
+
+    def group(make, *arguments):
+        return Group(f'{make.__name__} {arguments}', lambda g: make(g, *arguments))
+
+    def of_precision(precision):
+        for shape in branch_shapes:
+            yield group(attention_branch, *shape, precision)
+        yield group(mlp_branch, *size((2, 9, 32), (64, 314, 768)), precision)
         for gelu_after in (False, True):
-            yield from linear(g, *((17, 24, 40) if small else (20096, 768, 3072)), gelu_after, precision)
-    yield from matmul(g, *((2, 17, 24, 40) if small else (64, 314, 768, 768)))
-    for shape in [(7, 51)] if small else [(20096, 768), (40160, 512)]:
-        yield from layer_norm(g, *shape)
-    yield from gelu(g, 1001 if small else 20096 * 3072)
-    yield from masked_patches(g, *((2, 16, 11, 48) if small else (32, 1568, 1255, 1536)))
-    yield from info_nce(g, *((5, 24) if small else (64, 768)))
-    yield from adamw(g, [(33, 7), (5,)] if small else [(768, 3072), (3072, 768), (2304, 768), (768,)] * 24)
+            yield group(linear, *size((17, 24, 40), (20096, 768, 3072)), gelu_after, precision)
+
+    yield from of_precision('bfloat16')
+    yield Group('block', lambda g: [block(g, *size((2, 17, 64, 2), (64, 314, 768, 12)), 'bfloat16')])
+    yield from (group(attention, *shape) for shape in attention_shapes)
+    # The audio decoder's windows, without and with a shift.
+    yield from (group(window_attention, *size((2, 8, 8, 64, 2), (32, 64, 8, 512, 16)), shift) for shift in (0, 2))
+    yield group(masked_patches, *size((2, 16, 11, 48), (32, 1568, 1255, 1536)))
+    yield from (group(layer_norm, *shape) for shape in size([(7, 51)], [(20096, 768), (40160, 512)]))
+    yield group(gelu, size(1001, 20096 * 3072))
+    yield Group('adamw', lambda g: adamw(g, size([(33, 7), (5,)], [(768, 3072), (3072, 768), (2304, 768), (768,)] * 24)))
+    yield group(info_nce, *size((5, 24), (64, 768)))
+    yield group(matmul, *size((2, 17, 24, 40), (64, 314, 768, 768)))
+    yield from of_precision('float32')
+
+
+def cases_of(group, place):
+    """Its cases; the same ones in every process."""
+    torch.manual_seed(1)
+    return list(group.make(Source(torch.Generator().manual_seed(1), place)))

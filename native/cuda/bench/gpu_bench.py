@@ -4,112 +4,135 @@
     gpu_bench.py LIBRARY --out RECORD.json            on a GPU
     gpu_bench.py LIBRARY --emulated --out RECORD.json  small shapes on the emulator's library; nothing is timed
 
-Times are medians of CUDA events around a batch of calls; sides take turns, so that the clock's changes meet both. Exit code 1 when a result is
+measure.py does it, in a process of its own: a fault or an endless kernel costs the group it is in, and the next one begins in a fresh process. First all
+cases, then those that PyTorch's compiler takes part in, once more, beside it. The record is written anew with each row. Exit code 1 when a result is
 past its bound (NaN is past every bound).
 """
 
 import argparse
 import json
-import platform
-import statistics
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import all_cases  # noqa: E402
-from dm_cuda import Library  # noqa: E402
+from record import update  # noqa: E402
 
-# H200, measured ceilings (native/cuda/README.md): bytes a second, bfloat16 multiply-adds counted twice a second, float32 likewise.
-CEILINGS = {'bytes': 4.3e12, 'bfloat16': 790e12, 'float32': 60e12}
-WARM_UP, TURNS, BATCH_MS = 3, 15, 10.0
+# Without a word; compiling takes the longest.
+SILENT_SECONDS = 150
 
 
-def relative_error(got, wanted):
-    got, wanted = got.double(), wanted.double().reshape(got.shape)
-    norm = wanted.norm().item()
-    error = (got - wanted).norm().item()
-    return error / norm if norm > 0 else error
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.deadline = time.monotonic() + 60 * options.minutes
+        self.rows = {}
+        self.record = {'cases': []}
+
+    def save(self):
+        self.record['cases'] = list(self.rows.values())
+        for path in (self.options.out, self.options.also):
+            if path is not None:
+                update(path, self.record)
+
+    def keep(self, row, compiled):
+        name = row['name']
+        if compiled:
+            # Beside the compiler; what came before stays.
+            before = self.rows.get(name, {})
+            if 'time' in row:
+                row = {**before, 'compiled': row['time']}
+            elif row['state'] == 'failed':
+                row = {**before, 'compiled': {'error': row['error']}}
+            else:
+                return
+        self.rows[name] = row
+        self.save()
+        show(row, compiled)
+
+    def run_pass(self, compiled):
+        """All groups, in as many processes as it takes."""
+        first = 0
+        while first is not None:
+            if time.monotonic() > self.deadline:
+                self.record['ended'] = 'no time was left'
+                self.save()
+                return
+            first = self.run_process(first, compiled)
+
+    def run_process(self, first, compiled):
+        """From group `first` on; the group to go on with in another process, None when there is none."""
+        program = [sys.executable, str(Path(__file__).parent / 'measure.py'), str(self.options.library), '--from', str(first)]
+        program += ['--emulated'] * self.options.emulated + ['--compiled'] * compiled
+        child = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+        group, cases, done, late = first - 1, [], False, False
+
+        def kill():
+            nonlocal late
+            late = True
+            child.kill()
+
+        def wait():
+            timer = threading.Timer(max(1, min(SILENT_SECONDS, self.deadline - time.monotonic())), kill)
+            timer.start()
+            return timer
+
+        timer = wait()
+        for text in child.stdout:
+            timer.cancel()
+            line = json.loads(text)
+            if 'head' in line:
+                self.record = {**line['head'], **self.record}
+            elif 'group' in line:
+                group, cases = line['group'], line['cases']
+            elif 'row' in line:
+                self.keep(line['row'], compiled)
+                cases = [case for case in cases if case['name'] != line['row']['name'] or line['row']['state'] == 'checked']
+            elif 'ended' in line:
+                # Perhaps nothing of the rest was to be done.
+                cases = []
+            done = done or 'done' in line
+            timer = wait()
+        timer.cancel()
+        code = child.wait()
+        if done:
+            return None
+        if group < first:
+            # Nothing was begun: another process would end no better.
+            self.fail('the start of the bench', late, code, compiled, {})
+            self.deadline = 0
+            return None
+        self.blame(cases, late, code, compiled)
+        return group + 1
+
+    def blame(self, cases, late, code, compiled):
+        """The first case without a result has ended the process; the others were not run."""
+        for place, case in enumerate(cases):
+            if place == 0:
+                self.fail(case['name'], late, code, compiled, case)
+            elif case['name'] not in self.rows:
+                self.rows[case['name']] = {**case, 'state': 'not run', 'error': f"the process ended in '{cases[0]['name']}'"}
+        self.save()
+
+    def fail(self, name, late, code, compiled, case):
+        if late and time.monotonic() > self.deadline:
+            self.rows.setdefault(name, {**case, 'name': name, 'state': 'not run', 'error': 'no time was left'})
+            return
+        reason = f'no word within {SILENT_SECONDS} s' if late else f'its process ended with code {code}'
+        before = self.rows.get(name, {})
+        self.keep({**before, **case, 'name': name, 'state': 'failed', 'error': reason}, compiled)
 
 
-def check(library, case):
-    calls = case.calls or [(case.op, case.buffers or [*case.inputs, *case.outputs], case.numbers)]
-    prepared = [library.prepare(*one) for one in calls]
-
-    def call():
-        for one in prepared:
-            one()
-
-    # These tensors may be where others were, of whose weights the library keeps copies.
-    library.trim()
-    call()
-    library.synchronize()
-    first = [t.clone() for t in case.outputs]
-    errors = [relative_error(t, w) for t, w in zip(case.outputs, case.reference()) if w is not None]
-    call()
-    library.synchronize()
-    same = all(torch.equal(a, b) for a, b in zip(first, case.outputs))
-    finite = all(t.isfinite().all().item() for t in case.outputs)
-    worst = max(errors, default=0.0)
-    # Written so that NaN fails.
-    good = worst <= case.bound and finite and same
-    return call, {'error': worst, 'bound': case.bound, 'finite': finite, 'repeatable': same, 'passed': bool(good)}
-
-
-def timed(call, stream):
-    """Milliseconds of one call: events around as many as fill BATCH_MS."""
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-
-    def batch(count):
-        with torch.cuda.stream(stream):
-            start.record()
-            for _ in range(count):
-                call()
-            end.record()
-        end.synchronize()
-        return start.elapsed_time(end) / count
-
-    for _ in range(WARM_UP):
-        batch(1)
-    count = max(1, int(BATCH_MS / max(batch(2), 1e-3)))
-    return lambda: batch(count)
-
-
-def time_case(library, case, call):
-    ours = torch.cuda.ExternalStream(library.stream())
-    sides = {'ours': timed(call, ours)}
-    refused = {}
-    for name, peer in case.peers.items():
-        # A peer that cannot run here (a compiler that is missing, say) is one figure less, not the end of a rare run.
-        try:
-            sides[name] = timed(peer, torch.cuda.current_stream())
-        except Exception as error:
-            refused[name] = f'{type(error).__name__}: {error}'
-    samples = {name: [] for name in sides}
-    for turn in range(TURNS):
-        for name in sorted(sides, reverse=turn % 2 == 1):
-            samples[name].append(sides[name]())
-    medians = {name: statistics.median(values) for name, values in samples.items()}
-    floor = 1e3 * max(case.flops / CEILINGS[case.precision], case.bytes / CEILINGS['bytes'])
-    return {
-        'ms': medians,
-        'p10_p90': {name: [sorted(v)[len(v) // 10], sorted(v)[-1 - len(v) // 10]] for name, v in samples.items()},
-        'floor_ms': floor,
-        'of_floor': floor / medians['ours'],
-        'ratio': {name: statistics.median(p / o for p, o in zip(samples[name], samples['ours'])) for name in sides if name != 'ours'},
-        'refused': refused,
-    }
-
-
-def called_once(case):
-    refused = {}
-    for name, peer in case.peers.items():
-        try:
-            peer()
-        except RuntimeError as error:
-            refused[name] = str(error).splitlines()[0]
-    return refused
+def show(row, compiled):
+    verdict, took = row.get('check', {}), row.get('compiled' if compiled else 'time', {})
+    error = verdict.get('error')
+    said = '' if 'bound' not in verdict else f"error {'NaN' if error is None else format(error, '.1e')} of {verdict['bound']:.0e}"
+    flag = '' if verdict.get('passed', True) else '  FAILED'
+    ms = {name: round(value, 4) for name, value in took.get('ms', {}).items()}
+    ratio = {name: round(value, 2) for name, value in took.get('ratio', {}).items()}
+    print(f"{row['state']:9} {row['name']}  {said}{flag}  {ms or ''} {ratio or ''} {row.get('error', '')} {took.get('error', '')}".rstrip(), flush=True)
 
 
 def main():
@@ -117,43 +140,17 @@ def main():
     parser.add_argument('library', type=Path)
     parser.add_argument('--emulated', action='store_true')
     parser.add_argument('--out', type=Path, required=True)
-    options = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = False
-    library = Library(options.library)
-    place = 'cpu' if options.emulated else 'cuda'
-    record = {
-        'device': library.describe(),
-        'torch': torch.__version__,
-        'python': platform.python_version(),
-        'cudnn': None if options.emulated else torch.backends.cudnn.version(),
-        'cases': [],
-    }
-    failed = 0
-    for case in all_cases(place, small=options.emulated):
-        row = {'name': case.name, 'op': case.op, 'precision': case.precision}
-        if not library.has(case.op):
-            row['state'] = 'not built'
-        else:
-            try:
-                call, row['check'] = check(library, case)
-                failed += not row['check']['passed']
-                row['state'] = 'checked'
-                if options.emulated:
-                    # Nothing is timed, but PyTorch's side is called once, so that its mistakes show without a GPU.
-                    row['refused'] = called_once(case)
-                else:
-                    row['time'] = time_case(library, case, call)
-                    row['state'] = 'run'
-            except RuntimeError as error:
-                # Told by the library, or by PyTorch out of memory: the other cases still count.
-                failed += 1
-                row |= {'state': 'failed', 'error': str(error)}
-        record['cases'].append(row)
-        options.out.write_text(json.dumps(record, indent=1) + '\n')
-        verdict = row.get('check', {})
-        print(f"{row['state']:9} {case.name}  error {verdict.get('error', float('nan')):.1e} of {case.bound:.0e}"
-              f"{'' if verdict.get('passed', True) else '  FAILED'}  {row.get('time', {}).get('ratio', '')}", flush=True)  # fmt: skip
-    return 1 if failed else 0
+    parser.add_argument('--also', type=Path, help='a record of run-on-gpu.sh to put all of it into')
+    parser.add_argument('--minutes', type=float, default=60)
+    bench = Bench(parser.parse_args())
+    bench.run_pass(compiled=False)
+    if not bench.options.emulated:
+        bench.run_pass(compiled=True)
+    bench.save()
+    states = [row['state'] for row in bench.rows.values()]
+    print(', '.join(f'{states.count(state)} {state}' for state in dict.fromkeys(states)))
+    good = bool(states) and all(row['state'] != 'failed' and row.get('check', {}).get('passed', True) for row in bench.rows.values())
+    return 0 if good else 1
 
 
 if __name__ == '__main__':
