@@ -57,6 +57,18 @@ napi_value write_buffer(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+/// Has what was written to a buffer travel now, not when an op uses it.
+napi_value prefetch(napi_env env, napi_callback_info info) {
+  DeviceMemory& memory = device_of(env, info);
+  const Call<1> call(env, info);
+  auto* const buffer = static_cast<DeviceBuffer*>(memory.find(env, call.values[0]));
+  if (buffer == nullptr || buffer->freed) {
+    return fail_argument(env, "prefetch: expected a buffer in use, got something else");
+  }
+  dm_cuda_buffer there{};
+  return undefined_or(env, memory.on_device(*buffer, &there));
+}
+
 /// Values that need no wait: those that have not left the host, and none at all.
 bool read_at_once(const TransferCall& call) {
   const auto& buffer = *static_cast<const DeviceBuffer*>(call.buffer);
@@ -235,7 +247,7 @@ napi_value device_object(napi_env env, DeviceMemory& memory) {
       Method{"allocate", allocate_buffer}, Method{"free", free_device_buffer},
       Method{"write", write_buffer},       Method{"read", read_buffer},
       Method{"fetch", fetch_buffer},       Method{"memory", device_memory},
-      Method{"trim", trim_device},         Method{"sweep", sweep},
+      Method{"prefetch", prefetch},        Method{"trim", trim_device},         Method{"sweep", sweep},
       Method{"opId", device_op_id},        Method{"run", run_op},
       Method{"synchronize", synchronize},  Method{"timeBegin", time_begin},
       Method{"timeEnd", time_end},         Method{"rangePush", range_push},

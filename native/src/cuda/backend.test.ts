@@ -50,6 +50,16 @@ describe.skipIf(noDevice)(`the backend diffmavil-cuda${skipNote}`, () => {
     expect(backend.memory().numBytesAllocated).toBe(before.numBytesAllocated);
   });
 
+  it('brings tensors to the device before a kernel uses them, when it is asked to', () => {
+    const x = filled(1000, 2);
+    const { numBytesAllocated } = backend.memory();
+    backend.prefetch([x]);
+    backend.prefetch([x]);
+    expect(backend.memory().numBytesAllocated).toBeGreaterThanOrEqual(numBytesAllocated + 4000);
+    expect(tf.tidy(() => tf.square(x).dataSync())[999]).toBe(4);
+    x.dispose();
+  });
+
   it('does not hold up the thread in data(), and keeps the order of what was asked for', async () => {
     const x = filled(100, 2);
     const y = tf.square(x);

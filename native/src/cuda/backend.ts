@@ -4,6 +4,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { type BackendMemory, NativeBackend, bytesPerElement } from '../backend.ts';
+import { dtypeCode } from '../binding.ts';
 import type { Addon } from '../binding.ts';
 import { Delegate } from '../delegate.ts';
 import { type Device, DeviceBinding } from './device.ts';
@@ -37,6 +38,16 @@ export class CudaBackend extends NativeBackend {
   copyTo(from: TensorInfo, to: TensorInfo): void {
     const bytes = tf.util.sizeFromShape(from.shape) * bytesPerElement(from.dtype);
     this.binding.run('Copy', [this.buffer(from), this.buffer(to)], [bytes]);
+  }
+
+  /**
+   * Has tensors travel to the device now, beside what runs there, not when a kernel uses them. That a backend has this method says that it
+   * computes while the thread goes on.
+   */
+  prefetch(tensors: Iterable<TensorInfo>): void {
+    for (const x of tensors) {
+      if (dtypeCode(x.dtype) !== undefined) this.binding.prefetch(this.buffer(x));
+    }
   }
 
   override memory(): CudaMemory {

@@ -29,6 +29,8 @@ export interface Device extends OpTable {
   memory(): DeviceMemory;
   /** `read` that does not wait; undefined when the values are there already. */
   fetch(buffer: NativeBuffer, values: ArrayBufferView): Promise<void> | undefined;
+  /** Has what was written to a buffer travel now, beside what runs, not when an op uses it. */
+  prefetch(buffer: NativeBuffer): void;
   /** Frees what JavaScript has dropped and the collector has found, at once. */
   sweep(): void;
   /** Waits for everything that was started. */
@@ -83,6 +85,10 @@ export class DeviceBinding extends Binding<Device> {
   override free(buffer: NativeBuffer): void {
     this.#freed.add(buffer);
     super.free(buffer);
+  }
+
+  prefetch(buffer: NativeBuffer): void {
+    this.attempt(() => this.table.prefetch(buffer));
   }
 
   override async fetch(buffer: NativeBuffer, values: ArrayBufferView): Promise<void> {

@@ -125,21 +125,26 @@ function finetuneTask(config: FinetuneConfig, labels: readonly string[]): Task {
     batchSize: () => config.batch.size,
     epochFigures: () => ({}),
     learningRateScales: layerScales(names, model, optimizer.layerDecay, video),
-    loss: (samples, _epoch, step) => (parameters) => {
-      const inputs = (m: Modality): { patches: tf.Tensor3D; order: tf.Tensor2D | null } => {
+    prepare: (samples, _epoch, step) => {
+      const inputs = (m: Modality): ClassifierBatch => {
         const keys = samples.map((sample) => fold(sample.key, 'masking', m, step));
         return {
           patches: patchTensor(model, m, samples),
           order: visibleTokens(model, m, masking, keys),
         };
       };
-      const keys = samples.map((sample) => fold(sample.key, 'drop-path', step));
-      const options = { dropPath, keys, precision, checkpointing };
-      const logits =
-        modality === 'both'
-          ? bothLogits(model, parameters, inputs('audio'), inputs('video'), options)
-          : oneLogits(model, parameters, modality, inputs(modality), options);
-      return { loss: classifierLoss(logits, samples, labels, config) } satisfies LossOutputs;
+      const audio = modality === 'video' ? null : inputs('audio');
+      const video = modality === 'audio' ? null : inputs('video');
+      const loss = (parameters: Parameters): LossOutputs => {
+        const keys = samples.map((sample) => fold(sample.key, 'drop-path', step));
+        const options = { dropPath, keys, precision, checkpointing };
+        const logits =
+          modality === 'both'
+            ? bothLogits(model, parameters, audio!, video!, options)
+            : oneLogits(model, parameters, modality, (audio ?? video)!, options);
+        return { loss: classifierLoss(logits, samples, labels, config) };
+      };
+      return { tensors: [audio, video], loss };
     },
   };
 }

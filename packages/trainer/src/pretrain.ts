@@ -108,26 +108,29 @@ function pretrainTask(config: RunConfig, teacher: Teacher | null): Task {
         ? adaptiveBatchSize(batch.size, masking, epoch, epochs)
         : batch.size,
     epochFigures: (epoch) => maskFigures(maskRatiosAt(masking, epoch, epochs)),
-    loss: (samples, epoch, step) => (parameters) => {
+    prepare: (samples, epoch, step) => {
       const ratios = maskRatiosAt(masking, epoch, epochs);
       const input = pretrainInput(model, samples, step, ratios);
-      const patches = mapPresent(input, (own) => own.patches);
-      const learned =
-        teacher !== null && targets.kind === 'teacher'
-          ? teacherTargets(teacher, targets, patches, { precision })
-          : {};
-      const given = mapPresent(input, (own, m) => ({
-        ...own,
-        ...(learned[m] && { targets: learned[m] }),
-      }));
-      const outputs = pretrainForward(model, parameters, given, ratios, {
-        precision,
-        checkpointing,
-      });
-      const scalars = Object.entries(outputs).filter(
-        ([, tensor]) => tensor !== undefined && tensor.size === 1,
-      );
-      return Object.fromEntries(scalars) as LossOutputs;
+      const loss = (parameters: Parameters<typeof pretrainForward>[1]): LossOutputs => {
+        const patches = mapPresent(input, (own) => own.patches);
+        const learned =
+          teacher !== null && targets.kind === 'teacher'
+            ? teacherTargets(teacher, targets, patches, { precision })
+            : {};
+        const given = mapPresent(input, (own, m) => ({
+          ...own,
+          ...(learned[m] && { targets: learned[m] }),
+        }));
+        const outputs = pretrainForward(model, parameters, given, ratios, {
+          precision,
+          checkpointing,
+        });
+        const scalars = Object.entries(outputs).filter(
+          ([, tensor]) => tensor !== undefined && tensor.size === 1,
+        );
+        return Object.fromEntries(scalars) as LossOutputs;
+      };
+      return { tensors: input, loss };
     },
   };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop, shared by pre-training and fine-tuning: epochs of batches, one step each, a log line each, checkpoints, exact resume.
 // What is trained is a `Task`; the loop knows neither model nor loss.
-import { disposeTree } from '@diffmavil/core';
+import { disposeTree, tensorsIn } from '@diffmavil/core';
 import { learningRate } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 import {
@@ -16,8 +16,23 @@ import { ClipLoader, type LoadedSample, type LoaderOptions } from './data/loader
 import { type LogRecord, appendRecord, truncateRecords } from './json-lines.ts';
 import { type Progress, type ProgressOutput, startProgress } from './progress.ts';
 import { type RunRecord, configHash, logFile } from './run-folder.ts';
-import { type LossOutputs, NonFiniteError, type StepFigures, trainStep } from './step.ts';
+import {
+  type LossOutputs,
+  NonFiniteError,
+  type StepFigures,
+  type StepGradients,
+  finishStep,
+  stepGradients,
+} from './step.ts';
 import { createEventFile } from './tensorboard.ts';
+
+/** A batch whose tensors are made. */
+export interface PreparedBatch {
+  /** A tree of tensors, which the loop disposes. */
+  readonly tensors: unknown;
+  /** A function of the weights. The loop calls it once, inside `tf.tidy`. */
+  readonly loss: (parameters: TrainState['parameters']) => LossOutputs;
+}
 
 /** What the loop trains. */
 export interface Task {
@@ -25,12 +40,8 @@ export interface Task {
   batchSize(epoch: number): number;
   /** Figures that stand for a whole epoch, logged with each step: the mask ratio, for one. */
   epochFigures(epoch: number): Readonly<Record<string, number>>;
-  /** Makes the loss of a batch, a function of the weights. The loop calls it inside `tf.tidy`. */
-  loss(
-    batch: readonly LoadedSample[],
-    epoch: number,
-    step: number,
-  ): (parameters: TrainState['parameters']) => LossOutputs;
+  /** Makes the tensors of a batch, on a device while it still computes the step before. */
+  prepare(batch: readonly LoadedSample[], epoch: number, step: number): PreparedBatch;
   /** Learning-rate factor by weight name; absent: 1. */
   readonly learningRateScales?: Readonly<Record<string, number>>;
 }
@@ -148,33 +159,91 @@ function openSession(options: TrainOptions): Session {
 
 /** What is left of the epoch in progress, or of it until the run is stopped. */
 async function trainEpoch(session: Session): Promise<void> {
-  const { loader, progress, options } = session;
-  const { config } = options.record;
+  const { loader, options } = session;
   const { task } = options;
   const clips = options.loader.clips.length;
   const { epoch } = session.position;
+  const batches = batchesOfEpoch(loader, task, session.position, clips);
+  // Of the next step, where a device computed this one meanwhile.
+  let coming: ReturnType<typeof batches.next> | null = null;
+  let ahead: PreparedBatch | null = null;
   let endMs = performance.now();
-  for await (const { batch, next } of batchesOfEpoch(loader, task, session.position, clips)) {
-    const startMs = performance.now();
-    const waitMs = startMs - endMs;
-    const rate = learningRate(
-      rateSchedule(config.optimizer, config.epochs),
-      rateStep(session.position, task, clips),
-    );
-    const result = await oneStep(session, batch, rate);
-    session.state = result.state;
-    session.position = next;
-    endMs = performance.now();
-    const figures = { ...result.figures, learningRate: rate, ...task.epochFigures(epoch) };
-    const times = { elapsedMs: Math.round(endMs - startMs), waitMs: Math.round(waitMs) };
-    session.log('step', { epoch, batch: batch.length, ...times, ...figures });
-    session.plot(next.step, figures);
-    progress.update(next.step, describe(figures));
-    if (next.step % config.checkpointSteps === 0) await save(session);
-    if (session.stopped()) break;
+  try {
+    for (;;) {
+      const { value, done } = await (coming ?? batches.next());
+      coming = null;
+      if (done === true) break;
+      const startMs = performance.now();
+      const rate = rateNow(session);
+      const step = startStep(session, value, ahead ?? prepare(task, value), rate);
+      ahead = null;
+      if (computesBeside()) {
+        coming = handled(batches.next());
+        ahead = await prepareAhead(task, coming, handled(step));
+      }
+      const result = await step;
+      session.state = result.state;
+      session.position = value.next;
+      const waitMs = startMs - endMs;
+      endMs = performance.now();
+      logStep(session, value, { ...result.figures, learningRate: rate }, endMs - startMs, waitMs);
+      if (value.next.step % options.record.config.checkpointSteps === 0) await save(session);
+      if (session.stopped()) break;
+    }
+  } finally {
+    disposeTree(ahead?.tensors);
+    await coming?.catch(() => undefined);
+    await batches.return(undefined);
   }
   if (session.position.stepInEpoch === stepsPerEpoch(clips, task.batchSize(epoch)))
     session.position = { ...session.position, epoch: epoch + 1, stepInEpoch: 0, cursor: 0 };
+}
+
+/** The next batch with its tensors, if it is there before the step is over. What fails is told where it is waited for. */
+async function prepareAhead(
+  task: Task,
+  coming: Promise<IteratorResult<NextBatch>>,
+  step: Promise<unknown>,
+): Promise<PreparedBatch | null> {
+  const following = await Promise.race([coming, step.then(() => null)]).catch(() => null);
+  if (following === null || following.done === true) return null;
+  const prepared = prepare(task, following.value);
+  (tf.backend() as AsynchronousBackend).prefetch?.(tensorsIn(prepared.tensors));
+  return prepared;
+}
+
+/** A backend that computes while this thread goes on has a way to bring tensors there beforehand. */
+type AsynchronousBackend = tf.KernelBackend & {
+  readonly prefetch?: (tensors: Iterable<tf.Tensor>) => void;
+};
+
+function computesBeside(): boolean {
+  return (tf.backend() as AsynchronousBackend).prefetch !== undefined;
+}
+
+/** The promise; its failure is not one that nobody looks at, as it is waited for later. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+function prepare(task: Task, { batch, next }: NextBatch): PreparedBatch {
+  return task.prepare(batch, next.epoch, next.step - 1);
+}
+
+function logStep(
+  session: Session,
+  { batch, next }: NextBatch,
+  stepFigures: StepFigures,
+  elapsedMs: number,
+  waitMs: number,
+): void {
+  const { epoch } = next;
+  const figures = { ...stepFigures, ...session.options.task.epochFigures(epoch) };
+  const times = { elapsedMs: Math.round(elapsedMs), waitMs: Math.round(waitMs) };
+  session.log('step', { epoch, batch: batch.length, ...times, ...figures });
+  session.plot(next.step, figures);
+  session.progress.update(next.step, describe(figures));
 }
 
 /** Writes a checkpoint of this step unless there is one. */
@@ -207,13 +276,19 @@ function begin(parameters: Record<string, tf.Tensor>): {
   };
 }
 
-/** The batches left of the epoch in progress, each with the position after it. */
+interface NextBatch {
+  readonly batch: readonly LoadedSample[];
+  /** The position after it. */
+  readonly next: RunPosition;
+}
+
+/** The batches left of the epoch in progress. */
 async function* batchesOfEpoch(
   loader: ClipLoader,
   task: Task,
   from: RunPosition,
   clips: number,
-): AsyncGenerator<{ batch: LoadedSample[]; next: RunPosition }> {
+): AsyncGenerator<NextBatch, undefined> {
   const size = Math.min(task.batchSize(from.epoch), clips);
   const steps = stepsPerEpoch(clips, task.batchSize(from.epoch));
   let position = from;
@@ -251,27 +326,35 @@ function rateSchedule(
   };
 }
 
-function rateStep(position: RunPosition, task: Task, clips: number): number {
-  return (
-    position.epoch + position.stepInEpoch / stepsPerEpoch(clips, task.batchSize(position.epoch))
-  );
+/** The learning rate of the step that comes. */
+function rateNow({ options, position }: Session): number {
+  const { config } = options.record;
+  const { epoch, stepInEpoch } = position;
+  const steps = stepsPerEpoch(options.loader.clips.length, options.task.batchSize(epoch));
+  return learningRate(rateSchedule(config.optimizer, config.epochs), epoch + stepInEpoch / steps);
 }
 
-async function oneStep(
-  { state, position, options }: Session,
-  batch: readonly LoadedSample[],
-  rate: number,
+/** Starts a step; the promise is of its figures. The batch's tensors are disposed. */
+function startStep(
+  { state, options }: Session,
+  { batch, next }: NextBatch,
+  { tensors, loss }: PreparedBatch,
+  learningRate: number,
 ): Promise<{ state: TrainState; figures: StepFigures }> {
   const { task, record } = options;
-  const { epoch, step } = position;
-  return trainStep(state, task.loss(batch, epoch, step), {
-    step,
-    learningRate: rate,
+  const { learningRateScales } = task;
+  let passes: StepGradients;
+  try {
+    passes = stepGradients(state.parameters, loss);
+  } finally {
+    disposeTree(tensors);
+  }
+  return finishStep(state, passes, {
+    step: next.step - 1,
+    learningRate,
     optimizer: record.config.optimizer,
     clips: batch.map((sample) => sample.clip.id),
-    ...(task.learningRateScales === undefined
-      ? {}
-      : { learningRateScales: task.learningRateScales }),
+    ...(learningRateScales && { learningRateScales }),
   });
 }
 
