@@ -167,6 +167,7 @@ DM_DEVICE void add_query_gradients(const TensorBackward& p, unsigned char* memor
     const int row = unit / kAcross * 16;
     const int part = unit % kAcross * 2;
     if (first_query + row >= p.queries) continue;
+    warp_sync();  // lanes without a query left the stores below early; the loads of matrices want them all
     const std::uint32_t score_columns =
         ScoreRows::further(ScoreRows::columns16(shared + Z::kScores, 0), 0, row / 8);
     const std::uint32_t key_rows = Rows::further(Rows::rows16(shared, 0), 0, part);

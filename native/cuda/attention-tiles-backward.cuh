@@ -61,11 +61,12 @@ struct AttentionBackward {
   int sequences_a_part;               ///< that a block goes through, one after the other
 };
 
-/// Bytes of shared memory: both sides' two matrices, two tiles of pairs, log sums and deltas, places, rows of the table.
+/// Bytes of shared memory: both sides' two matrices, a tile of pairs, log sums and deltas, places, rows of the table. 87 KiB and the table: GPUs of
+/// compute capability 8.6 and 8.9 have 99.
 template <int kTile, int kSide>
 constexpr std::size_t attention_backward_shared(int table_rows) {
   using Z = Tile<kTile, kSide>;
-  return (4 * Z::kStaged + 2 * Z::kPairs + 2 * kTile + 2 * Z::kPlaces +
+  return (4 * Z::kStaged + Z::kPairs + 2 * kTile + 2 * Z::kPlaces +
           static_cast<std::size_t>(table_rows)) *
          sizeof(float);
 }
@@ -98,7 +99,7 @@ struct BackwardTile {
   const AttentionBackward<T>& p;
   float *own_first, *own_second;      ///< queries and dO, or keys and values
   float *other_first, *other_second;  ///< keys and values, or queries and dO
-  float *d_scores, *weights;          ///< pairs
+  float* pairs;                       ///< dS, then weights
   float *log_sums, *deltas;           ///< [N], of queries
   float* table;                       ///< [table rows]
   TilePlaces own_places, other_places;
@@ -115,9 +116,8 @@ struct BackwardTile {
     own_second = own_first + Z::kStaged;
     other_first = own_second + Z::kStaged;
     other_second = other_first + Z::kStaged;
-    d_scores = other_second + Z::kStaged;
-    weights = d_scores + Z::kPairs;
-    log_sums = weights + Z::kPairs;
+    pairs = other_second + Z::kStaged;
+    log_sums = pairs + Z::kPairs;
     deltas = log_sums + kTile;
     auto* const memory = reinterpret_cast<int*>(deltas + kTile);
     own_places = Z::places(memory);
@@ -228,16 +228,20 @@ struct BackwardTile {
     typename Z::Pairs d_weights = {};
     multiply(scores, d_weights, first_other);
     find_gradients(scores, d_weights, first_other);
-    Z::store_pairs(d_scores, d_weights);
-    if constexpr (kOfKeys) Z::store_pairs(weights, scores);
+    Z::store_pairs(pairs, d_weights);
     block_sync();
     if (chunks > 1) {
       stage_other(first_other, chunk);
       block_sync();
     }
-    if (tabled()) add_to_table<kTile, kSide>(table, d_scores, p.in.grid, first_own, first_other);
-    Z::add_weighted(first_sums, d_scores, other_first);
-    if constexpr (kOfKeys) Z::add_weighted(second_sums, weights, other_second);
+    if (tabled()) add_to_table<kTile, kSide>(table, pairs, p.in.grid, first_own, first_other);
+    Z::add_weighted(first_sums, pairs, other_first);
+    if constexpr (kOfKeys) {
+      block_sync();  // nobody reads dS any more
+      Z::store_pairs(pairs, scores);
+      block_sync();
+      Z::add_weighted(second_sums, pairs, other_second);
+    }
   }
 
   DM_DEVICE void write() const {

@@ -224,6 +224,7 @@ attention_window_forward(WindowForward p) {
             most + log2f(total);
       }
     }
+    warp_sync();  // after what one lane of four stored: the products want all of them
     std::uint32_t weights[4];
     pack_fragment(weights, scores[0], scores[1]);
     WindowRows<kWidth> output;

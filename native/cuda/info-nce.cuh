@@ -72,6 +72,7 @@ score_rows(ScoreRows p) {
     return;
   }
   const float factor = *p.dy * p.factor;
+  warp_sync();  // every lane has read the positive, which one of them overwrites
   for (int j = lane; j < p.batch; j += kWarp) {
     scores[j] = (j == row ? -others : expf(scores[j] - most)) / sum * factor;
   }

@@ -38,7 +38,6 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
                                                std::to_string(grid.blocks_y)});
     return;
   }
-#ifdef __CUDACC__
   // Each time: the limit is one of the device, and a process may use several.
   constexpr std::size_t kGiven = 48 * 1024;
   if (grid.shared_bytes > kGiven) {
@@ -46,6 +45,8 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
         cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(grid.shared_bytes));
     if (raised != cudaSuccess) {
+      // Told here: the next launch would find it as the last error.
+      static_cast<void>(cudaGetLastError());
       device.fail({StatusCode::kUnsupported, std::string("launch: expected ") +
                                                  std::to_string(grid.shared_bytes) +
                                                  " bytes of shared memory, got " +
@@ -53,6 +54,7 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
       return;
     }
   }
+#ifdef __CUDACC__
   const dim3 blocks(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.blocks_y));
   kKernel<<<blocks, static_cast<unsigned>(grid.threads), grid.shared_bytes,
             static_cast<cudaStream_t>(device.stream())>>>(arguments...);
@@ -63,9 +65,9 @@ void launch(Device& device, const Grid& grid, Arguments... arguments) {
                               .threads = grid.threads,
                               .shared_bytes = grid.shared_bytes,
                               .order = device.order()};
-  const cudaError_t started = emulator::enqueue(device.stream(), [size, arguments...] {
-    emulate(size, kKernel, arguments...);
-  });
+  const cudaError_t started =
+      emulator::enqueue(device.stream(), reinterpret_cast<const void*>(kKernel), size,
+                        [size, arguments...] { emulate(size, kKernel, arguments...); });
 #endif
   device.launched(started == cudaSuccess ? nullptr : cudaGetErrorString(started));
 }

@@ -22,6 +22,7 @@ std::string version_name(int version) {
 }
 
 Status no_device(cudaError_t error) {
+  static_cast<void>(cudaGetLastError());  // told here
   const std::string where = "device: expected a GPU and its driver, got ";
   int driver = 0;
   int runtime = 0;
@@ -56,7 +57,8 @@ CudaDeviceOptions options() {
   options.wait_for_ops = is_set("DIFFMAVIL_CUDA_SYNC");
 #ifdef DM_CUDA_EMULATED
   options.order = emulator::machine().order;
-  options.poison = true;
+  // One schedule as on a GPU, where poison starts no work: what nobody used yet is uploaded beside it.
+  options.poison = emulator::machine().order != 1;
   options.library = false;
 #endif
   return options;
@@ -98,6 +100,8 @@ Status open_device(int index, std::unique_ptr<DeviceContext>& device) {
   std::unique_ptr<CudaDevice> made;
   if (error == cudaSuccess) error = CudaDevice::open(index, options(), made);
   if (error != cudaSuccess) {
+    // Told here: the first launch on another device would find it as the last error.
+    static_cast<void>(cudaGetLastError());
     return {StatusCode::kInternal, "create: expected device " + std::to_string(index) +
                                        " to start, got " + cudaGetErrorString(error) +
                                        ". Try: nvidia-smi tells whether somebody holds it alone"};

@@ -32,6 +32,8 @@ using emulator::Work;
 constexpr int kPoison = 0xCB;
 constexpr std::size_t kDeviceAlignment = 256;
 constexpr std::size_t kPage = 4096;
+constexpr int kMostThreads = 1024;
+constexpr std::size_t kGivenShared = 48 * 1024;  // to a kernel for which no more was asked
 
 /// Everything that is there. Never destroyed: threads may outlive static destructors.
 struct Runtime {
@@ -39,6 +41,7 @@ struct Runtime {
   Scheduler scheduler;
   std::map<const char*, std::size_t> device, pinned;  ///< bytes of what was allocated, by its start
   std::size_t used = 0;
+  std::map<const void*, std::size_t> most_shared;  ///< bytes, by kernel
 };
 
 Runtime& runtime() {
@@ -111,13 +114,27 @@ Machine& machine() {
   return made;
 }
 
-cudaError_t enqueue(void* stream, std::function<void()> kernel) {
+cudaError_t enqueue(void* stream, const void* kernel, const Launch& size, std::function<void()> run) {
   static_cast<void>(call([&] {
-    if (machine().kernels) put(static_cast<Stream*>(stream), std::move(kernel));
+    const auto asked = runtime().most_shared.find(kernel);
+    const bool more = asked != runtime().most_shared.end();
+    if (size.threads > kMostThreads) return cudaErrorInvalidConfiguration;
+    if (size.shared_bytes > (more ? asked->second : kGivenShared)) return cudaErrorInvalidValue;
+    if (machine().kernels) put(static_cast<Stream*>(stream), std::move(run));
     return cudaSuccess;
   }));
   // A launch answers nothing by itself: programs look at the last error, whoever left it there.
   return last_error;
+}
+
+cudaError_t set_most_shared(const void* kernel, int bytes) {
+  return call([&] {
+    if (bytes < 0 || static_cast<std::size_t>(bytes) > machine().most_shared) {
+      return cudaErrorInvalidValue;
+    }
+    runtime().most_shared[kernel] = static_cast<std::size_t>(bytes);
+    return cudaSuccess;
+  });
 }
 
 void permit([[maybe_unused]] Stream* stream, [[maybe_unused]] const void* data,
@@ -159,6 +176,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "out of memory";
     case cudaErrorInsufficientDriver:
       return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorDevicesUnavailable:
+      return "CUDA-capable device(s) is/are busy or unavailable";
     case cudaErrorNoDevice:
       return "no CUDA-capable device is detected";
     case cudaErrorIllegalAddress:
@@ -182,10 +201,12 @@ cudaError_t cudaGetLastError() {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 0;
-  if (machine().driver < machine().runtime) return cudaErrorInsufficientDriver;
-  if (machine().devices == 0) return cudaErrorNoDevice;
-  *count = machine().devices;
-  return cudaSuccess;
+  return call([=] {
+    if (machine().driver < machine().runtime) return cudaErrorInsufficientDriver;
+    if (machine().devices == 0) return cudaErrorNoDevice;
+    *count = machine().devices;
+    return cudaSuccess;
+  });
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -199,7 +220,10 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return call([=] { return device < machine().devices ? cudaSuccess : cudaErrorInvalidDevice; });
+  return call([=] {
+    if (device == machine().busy) return cudaErrorDevicesUnavailable;
+    return device < machine().devices ? cudaSuccess : cudaErrorInvalidDevice;
+  });
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "cuda/emulator/simt-emulator.h"
+
 namespace dm::cuda {
 
 namespace emulator {
@@ -23,6 +25,8 @@ struct Machine {
   int devices = 1;
   int major = 9, minor = 0;
   std::size_t memory = std::size_t{16} << 30;
+  std::size_t most_shared = 99 * 1024;  ///< of a block, once asked for: what 8.6 and 8.9 have, where code for 8.0 runs as well
+  int busy = -1;                        ///< a device that somebody else holds alone
   std::uint64_t order = 0;
   bool kernels = true;  ///< false: kernels do nothing, and memory is not filled; to time what the host does
 };
@@ -40,7 +44,9 @@ enum cudaError_t : int {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
   cudaErrorInsufficientDriver = 35,
+  cudaErrorDevicesUnavailable = 46,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorNotReady = 600,
@@ -51,8 +57,9 @@ enum cudaError_t : int {
 };
 
 namespace emulator {
-/// Puts a kernel on a stream.
-cudaError_t enqueue(void* stream, std::function<void()> kernel);
+/// Puts a kernel on a stream; refuses blocks of too many threads, or of more shared memory than the kernel may have.
+cudaError_t enqueue(void* stream, const void* kernel, const Launch& size, std::function<void()> run);
+cudaError_t set_most_shared(const void* kernel, int bytes);
 }  // namespace emulator
 
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
@@ -61,6 +68,7 @@ enum cudaDeviceAttr {
   cudaDevAttrComputeCapabilityMajor = 75,
   cudaDevAttrComputeCapabilityMinor = 76
 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
 constexpr unsigned cudaStreamNonBlocking = 1;
 constexpr unsigned cudaEventDefault = 0;
@@ -85,6 +93,11 @@ cudaError_t cudaSetDevice(int device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
+
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
+  return emulator::set_most_shared(reinterpret_cast<const void*>(kernel), bytes);
+}
 
 cudaError_t cudaMalloc(void** data, std::size_t bytes);
 /// Waits for every stream.

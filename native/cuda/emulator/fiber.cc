@@ -114,4 +114,10 @@ Fiber::Fiber(std::size_t stack_bytes) : context_(std::make_unique<Context>()) {
 
 Fiber::~Fiber() = default;
 
+bool Fiber::owns(const void* data) const {
+  const char* const byte = static_cast<const char*>(data);
+  const std::vector<char>& stack = context_->stack;
+  return byte >= stack.data() && byte < stack.data() + stack.size();
+}
+
 }  // namespace dm::cuda::emulator

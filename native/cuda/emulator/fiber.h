@@ -21,6 +21,8 @@ class Fiber {
   void enter();
   /// Called inside the body: goes back to where enter() was called.
   void leave();
+  /// Whether this is a place on its stack.
+  bool owns(const void* data) const;
 
  private:
   struct Context;

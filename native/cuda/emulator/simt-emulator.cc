@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -53,6 +55,7 @@ struct Block {
   std::vector<Warp> warps;
   std::vector<unsigned char> shared;
   int current = 0;
+  bool running = false;  ///< a thread is, not the emulator
   int x = 0, y = 0;
 };
 
@@ -92,24 +95,40 @@ void collective(int operation, const Contribute& contribute, const Execute& exec
     Thread& other = active->threads[static_cast<std::size_t>(first + lane)];
     if (other.state == State::kInCollective) other.state = State::kRunnable;
   }
+  // Who comes last here is not to be first from here on.
+  pause(State::kRunnable);
 }
 
 void check_shared(std::uint32_t address, const char* fault) {
   if (address % 16 != 0 || address + 16 > active->shared.size()) stop(fault);
 }
 
-/// Runs the warp until none of its lanes can move. Returns whether any did.
-bool run_warp(Block& block, int warp, bool descending) {
+/// The float32 towards zero. Tensor cores add 16 products to a sum without rounding and cut off what is too small [Fasi, Higham, Mikaitis
+/// and Pranesh, "Numerical behavior of NVIDIA tensor cores", PeerJ Computer Science 2021, e330], so that errors of long sums add up.
+float cut_off(double sum) {
+  const float nearest = static_cast<float>(sum);
+  const bool further = std::isfinite(nearest) && std::fabs(static_cast<double>(nearest)) > std::fabs(sum);
+  return further ? std::nextafterf(nearest, 0.0f) : nearest;
+}
+
+/// Runs the warp until none of its lanes can move, lane after lane. Returns whether any did.
+bool run_warp(Block& block, int warp, std::mt19937_64& random) {
+  std::array<int, kLanes> lanes;
+  std::iota(lanes.begin(), lanes.end(), 0);
+  if (block.launch.order == 1) std::reverse(lanes.begin(), lanes.end());
   bool any = false;
   for (bool moved = true; moved;) {
     moved = false;
-    for (int k = 0; k < kLanes; ++k) {
-      const int thread = warp * kLanes + (descending ? kLanes - 1 - k : k);
+    if (block.launch.order > 1) std::shuffle(lanes.begin(), lanes.end(), random);
+    for (const int lane : lanes) {
+      const int thread = warp * kLanes + lane;
       if (thread >= block.launch.threads) continue;
       Thread& t = block.threads[static_cast<std::size_t>(thread)];
       if (t.state != State::kRunnable) continue;
       block.current = thread;
+      block.running = true;
       t.fiber->enter();
+      block.running = false;
       moved = any = true;
     }
   }
@@ -120,6 +139,7 @@ void run_block(Block& block, const std::function<void()>& body, std::mt19937_64&
   const auto threads = static_cast<std::size_t>(block.launch.threads);
   std::fill(block.shared.begin(), block.shared.end(), static_cast<unsigned char>(kPoison));
   block.warps.assign((threads + kLanes - 1) / kLanes, Warp());
+  races::begin_block();
   for (Thread& thread : block.threads) {
     thread.state = State::kRunnable;
     thread.groups.clear();
@@ -135,7 +155,7 @@ void run_block(Block& block, const std::function<void()>& body, std::mt19937_64&
   for (;;) {
     if (block.launch.order > 1) std::shuffle(order.begin(), order.end(), random);
     bool any = false;
-    for (const int warp : order) any |= run_warp(block, warp, block.launch.order % 2 == 1);
+    for (const int warp : order) any |= run_warp(block, warp, random);
     const auto in = [&block](State state) {
       return std::count_if(block.threads.begin(), block.threads.end(),
                            [state](const Thread& t) { return t.state == state; });
@@ -146,6 +166,7 @@ void run_block(Block& block, const std::function<void()>& body, std::mt19937_64&
     if (done + waiting == static_cast<std::ptrdiff_t>(threads)) {
       if (done > 0) stop("a barrier that only part of the block reaches");
       for (Thread& thread : block.threads) thread.state = State::kRunnable;
+      races::met_block();
     } else if (!any) {
       stop("a collective that only part of a warp reaches");
     }
@@ -177,6 +198,7 @@ void run(const Launch& launch, const std::function<void()>& body) {
   Block* const outer = active;
   active = &block;
   std::mt19937_64 random(launch.order);
+  races::begin_launch();
   for (block.y = 0; block.y < launch.blocks_y; ++block.y) {
     for (block.x = 0; block.x < launch.blocks; ++block.x) run_block(block, body, random);
   }
@@ -189,6 +211,13 @@ int block_threads() { return active->launch.threads; }
 int block_index(int axis) { return axis == 0 ? active->x : active->y; }
 int block_count() { return active->launch.blocks; }
 unsigned char* shared_memory() { return active->shared.data(); }
+bool in_kernel() { return active != nullptr && active->running; }
+std::size_t shared_bytes() { return active->shared.size(); }
+bool owns_shared(const void* data) {
+  const auto* const byte = static_cast<const unsigned char*>(data);
+  return byte >= active->shared.data() && byte < active->shared.data() + active->shared.size();
+}
+bool owns_stack(const void* data) { return current_thread().fiber->owns(data); }
 
 std::uint32_t shared_address(const void* pointer) {
   const auto* const byte = static_cast<const unsigned char*>(pointer);
@@ -202,7 +231,8 @@ std::uint32_t shared_address(const void* pointer) {
 void block_sync() { pause(State::kAtBarrier); }
 
 void warp_sync() {
-  collective(kWarpSync, [](Warp&, std::size_t) {}, [](Warp&) {});
+  const int warp = active->current / kLanes;
+  collective(kWarpSync, [](Warp&, std::size_t) {}, [warp](Warp&) { races::met_warp(warp); });
 }
 
 std::uint64_t shuffle(std::uint64_t value, int lane, int operation) {
@@ -233,9 +263,13 @@ void check_aligned(const void* pointer, std::size_t bytes) {
 
 void async_copy16(std::uint32_t shared, const void* global, bool valid) {
   check_shared(shared, "an asynchronous copy to outside shared memory, or misaligned there");
-  if (valid && reinterpret_cast<std::uintptr_t>(global) % 16 != 0) {
+  // Also of a copy of zeros, whose address is not read: the instruction wants it aligned.
+  if (reinterpret_cast<std::uintptr_t>(global) % 16 != 0) {
     stop("an asynchronous copy from a misaligned global address");
   }
+  const void* const from = __builtin_return_address(0);
+  if (valid) races::access(global, 16, false, from);
+  races::copy_starts(active->shared.data() + shared, 16, from);
   current_thread().open.push_back({shared, global, valid});
 }
 
@@ -255,6 +289,7 @@ void async_wait(int pending) {
       } else {
         std::memset(target, 0, 16);
       }
+      races::copy_landed(target, 16, __builtin_return_address(0));
     }
     groups.erase(groups.begin());
   }
@@ -262,6 +297,7 @@ void async_wait(int pending) {
 
 void load_matrix(std::uint32_t (&tiles)[4], std::uint32_t row, bool transposed) {
   check_shared(row, "a matrix row outside shared memory, or misaligned");
+  races::access(active->shared.data() + row, 16, false, __builtin_return_address(0));
   collective(
       transposed ? kLoadTransposed : kLoad,
       [&tiles, row](Warp& warp, std::size_t lane) {
@@ -333,9 +369,11 @@ void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, 
           for (std::size_t e = 0; e < 4; ++e) {
             const std::size_t row = lane / 4 + e / 2 * 8;
             const std::size_t column = lane % 4 * 2 + e % 2;
-            float sum = warp.c[lane][e];
-            for (std::size_t k = 0; k < 16; ++k) sum += left[row][k] * right[k][column];
-            warp.c[lane][e] = sum;
+            double sum = static_cast<double>(warp.c[lane][e]);
+            for (std::size_t k = 0; k < 16; ++k) {
+              sum += static_cast<double>(left[row][k]) * static_cast<double>(right[k][column]);
+            }
+            warp.c[lane][e] = cut_off(sum);
           }
         }
       });

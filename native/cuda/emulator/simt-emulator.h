@@ -3,8 +3,8 @@
 // the order in which warps run is chosen to bring mistakes to light. What it checks, and stops the program for:
 //   a barrier that only part of a block reaches; lanes of a warp at different collectives; addresses outside shared memory or misaligned.
 // What it makes visible: shared memory starts as 0xCB bytes; asynchronous copies land at the wait, as late as they may; a warp runs as far as
-// it can before another moves, so that a missing barrier reads what is not there yet. What it cannot show: bank conflicts, time, weak order
-// of memory within a warp.
+// it can before another moves, and so does a lane, so that a missing barrier reads what is not there yet. Compiled with DIFFMAVIL_RACES=ON it
+// finds accesses that nothing orders, whatever the schedule (races.h). What it cannot show: bank conflicts, time.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +13,13 @@
 #include <functional>
 
 #include "cuda/core/bf16.cuh"
+#include "cuda/emulator/races.h"
 
 namespace dm::cuda {
 
 namespace emulator {
 
-/// Size of a launch. `order` chooses which warp moves first: 0 ascending, 1 descending, others shuffled by it.
+/// Size of a launch. `order` chooses which warp and which lane moves first: 0 ascending, 1 descending, others shuffled by it.
 struct Launch {
   int blocks = 1;
   int blocks_y = 1;
@@ -35,6 +36,11 @@ int block_threads();
 int block_index(int axis);
 int block_count();
 unsigned char* shared_memory();
+/// Whether a thread runs; and what it may see.
+bool in_kernel();
+std::size_t shared_bytes();
+bool owns_shared(const void* data);
+bool owns_stack(const void* data);
 std::uint32_t shared_address(const void* pointer);
 void block_sync();
 void warp_sync();
@@ -100,6 +106,7 @@ struct alignas(4 * sizeof(T)) FourOf {
 template <class T>
 FourOf<T> read_four(const T* from) {
   emulator::check_aligned(from, sizeof(FourOf<T>));
+  emulator::races::access(from, sizeof(FourOf<T>), false, __builtin_return_address(0));
   FourOf<T> values;
   std::memcpy(&values, from, sizeof values);
   return values;
@@ -107,6 +114,7 @@ FourOf<T> read_four(const T* from) {
 template <class T>
 void write_four(T* to, const FourOf<T>& values) {
   emulator::check_aligned(to, sizeof(FourOf<T>));
+  emulator::races::access(to, sizeof(FourOf<T>), true, __builtin_return_address(0));
   std::memcpy(to, &values, sizeof values);
 }
 

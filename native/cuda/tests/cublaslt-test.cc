@@ -78,7 +78,7 @@ class WithLibrary : public Device {
       : on_(on), library_(CublasLt::load(DM_FAKE_CUBLASLT, *this, clock, true, keep)) {
     of_fake<void (*)(void (*)(void*, std::function<void()>))>("fake_use_streams")(
         [](void* stream, std::function<void()> work) {
-          static_cast<void>(dm::cuda::emulator::enqueue(stream, std::move(work)));
+          static_cast<void>(dm::cuda::emulator::enqueue(stream, nullptr, {}, std::move(work)));
         });
   }
   ~WithLibrary() override { shadows().clear(); }

@@ -110,6 +110,37 @@ TEST("names the devices there are, and the architectures that were built") {
               "with -DDIFFMAVIL_CUDA_ARCHITECTURES=120-real");
 }
 
+TEST("a device that does not start leaves nothing behind for another") {
+  const Machine before = machine();
+  machine().devices = 2;
+  machine().busy = 0;
+  dm_cuda_context* context = nullptr;
+  CHECK_EQUAL(api().create(0, &context), DM_CUDA_INTERNAL);
+  CHECK_EQUAL(std::string(api().message(nullptr)),
+              "create: expected device 0 to start, got CUDA-capable device(s) is/are busy or "
+              "unavailable. Try: nvidia-smi tells whether somebody holds it alone");
+  CHECK_EQUAL(api().create(1, &context), DM_CUDA_OK);
+  dm_cuda_buffer out{};
+  CHECK_EQUAL(api().allocate(context, 4, &out), DM_CUDA_OK);
+  const double fill[3] = {0, 1, 7};
+  CHECK_EQUAL(api().run(context, api().find("Fill"), &out, 1, fill, 3), DM_CUDA_OK);
+  api().destroy(context);
+  machine() = before;
+}
+
+TEST("a block that wants more shared memory than there is refuses one op, and no other") {
+  Context on;
+  constexpr std::uint64_t kWidth = 30000;  // 240,000 bytes of sums in shared memory
+  const dm_cuda_buffer row = on.upload(all(kWidth, 1));
+  const dm_cuda_buffer out = on.allocate(kWidth);
+  const dm_cuda_buffer one = on.upload({1});
+  CHECK_EQUAL(on.try_run("DmLayerNormGrad", {row, row, row, one, one, out, out, out}, {1, kWidth}),
+              DM_CUDA_UNSUPPORTED);
+  CHECK_EQUAL(on.message(),
+              "DmLayerNormGrad: launch: expected 240000 bytes of shared memory, got invalid argument");
+  on.run("DmGelu", {row, out}, {kWidth});
+}
+
 TEST("a kernel that faults is told once by what waits next, and then everything is refused") {
   {
     Context on;
