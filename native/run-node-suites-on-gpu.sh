@@ -11,14 +11,15 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 fail() { echo "run-node-suites-on-gpu: $1" >&2 && exit 2; }
 
-out= emulated=no backend=diffmavil-cuda
+out= emulated=no backend=diffmavil-cuda minutes=9.5
 arguments=()
 while (($#)); do
   case $1 in
+    --minutes) minutes=$2 && shift 2 ;;
     --out) out=$(realpath -m "$2") && shift 2 ;;
     --emulated) emulated=yes && arguments+=("$1") && shift ;;
     --backend) backend=$2 && shift 2 ;;
-    --suites | --minutes | --presets | --precisions | --batches | --mask-ratios | --steps | --rounds)
+    --suites | --presets | --precisions | --batches | --mask-ratios | --steps | --rounds)
       arguments+=("$1" "$2") && shift 2 ;;
     *) sed -n '3,10s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
   esac
@@ -34,6 +35,7 @@ else
   said=$(node "$here/scripts/pack-gpu.mjs" --out "$pack" --backend "$backend" --without-node 2>&1) ||
     fail "expected to pack the suites, got: $said"
 fi
+mkdir -p "$(dirname "$out")"
 cd "$pack" || exit 2
 
 # ---- Node: what is there, or what was packed ----
@@ -55,7 +57,12 @@ if [[ -z $node || $("$node" -p 'Number(process.versions.node.split(".")[0]) >= 2
   fi
 fi
 export DIFFMAVIL_BENCH_PYTHON=${DIFFMAVIL_BENCH_PYTHON:-${python:-python3}}
-run() { "$node" bench/gpu/main.js --out "$out" --backend "$backend" "${arguments[@]}" "$@"; }
+# The minutes are counted from the start of this script.
+run() {
+  local left
+  left=$(awk -v minutes="$minutes" -v gone="$SECONDS" 'BEGIN { left = minutes - gone / 60; print (left > 0.02 ? left : 0.02) }')
+  "$node" bench/gpu/main.js --out "$out" --backend "$backend" --minutes "$left" "${arguments[@]}" "$@"
+}
 
 # ---- the device library ----
 if [[ $backend != diffmavil-cuda ]]; then
@@ -78,6 +85,7 @@ else
     build=$pack/build/cuda
     library=$build/device/libdiffmavil_cuda.so
     mkdir -p "$build"
+    command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
     cmake -S native/cuda -B "$build" -DDIFFMAVIL_CUDA=ON -DDIFFMAVIL_CUDA_ARCHITECTURES="$capability-real" >"$build/log" 2>&1 &&
       cmake --build "$build" --parallel "$(nproc)" --target diffmavil_cuda >>"$build/log" 2>&1
     if [[ ! -f $library ]]; then
@@ -87,5 +95,7 @@ else
     fi
   fi
   export DIFFMAVIL_CUDA=require DIFFMAVIL_CUDA_PATH=$library
+  cublaslt=$(native/cuda/bench/find-cublaslt.sh "$python")
+  [[ -z ${DIFFMAVIL_CUBLASLT:-} && -n $cublaslt ]] && export DIFFMAVIL_CUBLASLT=$cublaslt
 fi
 run

@@ -16,8 +16,8 @@ import { stepFiles } from './step-files.ts';
 import type { StepFiles } from './step-files.ts';
 import { mfuOf } from './training.ts';
 
-/** The most that one side may take to load, compile and warm up. */
-const warmUpLimitMs = 240_000;
+/** The most that one side may take to load, compile and warm up; a compiler that searches takes minutes. */
+const warmUpLimitMs = 360_000;
 const turnLimitMs = 60_000;
 
 export const compare: Suite = {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // All suites of the backend on a GPU, each unit in a process of its own, into one JSON record: started by native/run-node-suites-on-gpu.sh, which says
 // what it needs. What is not run has a row that says why.
+import { DeviceError } from '@diffmavil/core';
 import type { Precision } from '@diffmavil/core';
 import { presets } from '@diffmavil/model';
 import type { PresetName } from '@diffmavil/model';
+import { findCuda, loadAddon } from '@diffmavil/native';
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { BenchError } from '../bench-error.ts';
@@ -31,6 +33,7 @@ const { values } = parseArgs({
     backend: { type: 'string', default: 'diffmavil-cuda' },
     emulated: { type: 'boolean', default: false },
     'not-run': { type: 'string' },
+    check: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '9.5' },
     presets: { type: 'string' },
     precisions: { type: 'string', default: 'bfloat16,float32' },
@@ -43,9 +46,10 @@ const { values } = parseArgs({
 const { emulated } = values;
 
 try {
-  await main();
+  if (values.check) checkLoads();
+  else await main();
 } catch (error) {
-  if (!(error instanceof BenchError)) throw error;
+  if (!(error instanceof BenchError || error instanceof DeviceError)) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 2;
 }
@@ -53,8 +57,8 @@ try {
 async function main(): Promise<void> {
   const wanted = list('suites', values.suites, suiteNames);
   const machine = describeMachine();
-  const options = readOptions(machine.device);
   const reason = values['not-run'] ?? null;
+  const options = readOptions(machine.device, reason === null && wanted.includes('compare'));
   const units = suiteNames.flatMap((name) => suites[name].plan(options));
   const head = recordHead(machine, options, reason);
   const earlier = readSameRun(values.out, { ...head, rows: [] });
@@ -91,7 +95,17 @@ async function main(): Promise<void> {
   process.exitCode = reason !== null || rows.some(({ state }) => state === 'failed') ? 1 : 0;
 }
 
-function readOptions(device: string | null): SuiteOptions {
+/** That the addon and the device library of DIFFMAVIL_CUDA_PATH are of these sources, as far as loading them shows. */
+function checkLoads(): void {
+  loadAddon();
+  if (process.env['DIFFMAVIL_CUDA_PATH'] === undefined) return;
+  const { devices, problem } = findCuda();
+  if (devices > 0 || problem?.includes('a GPU and its driver') === true) return;
+  throw new BenchError(`bench: expected the device library to load, got: ${problem}`);
+}
+
+/** @param compares whether PyTorch is needed; loading it to see takes seconds. */
+function readOptions(device: string | null, compares: boolean): SuiteOptions {
   const small = (real: string, dry: string): string => (emulated ? dry : real);
   const numbers = (text: string): number[] => text.split(',').map((one) => number('list', one));
   return {
@@ -109,7 +123,7 @@ function readOptions(device: string | null): SuiteOptions {
     rounds: number('rounds', values.rounds ?? small('9', '1')),
     turnMs: emulated ? 0 : 500,
     threads: 2,
-    noTorch: whyNoTorch(),
+    noTorch: compares ? whyNoTorch() : 'no comparison was asked for',
     peak: device === null || emulated ? null : peakOfDevice(device),
   };
 }

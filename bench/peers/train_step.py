@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import gc
 import json
+import math
 import os
 import sys
 import time
@@ -220,6 +221,13 @@ def answer(work):
         return {'error': f'{type(error).__name__}: {error}'.split('\n')[0]}
 
 
+def without_nan(reply):
+    """A loss that is no number, as JSON knows it: null."""
+    if 'losses' not in reply:
+        return reply
+    return reply | {'losses': [loss if math.isfinite(loss) else None for loss in reply['losses']]}
+
+
 def start(given):
     if given['device'] == 'cuda' and not torch.cuda.is_available():
         raise RuntimeError('expected a GPU that PyTorch sees, got none')
@@ -247,7 +255,7 @@ def main():
 
     print(json.dumps(answer(begin)), file=replies)
     for line in sys.stdin if stepper else ():
-        print(json.dumps(answer(lambda: obey(json.loads(line)))), file=replies)
+        print(json.dumps(without_nan(answer(lambda: obey(json.loads(line))))), file=replies)
 
 
 if __name__ == '__main__':

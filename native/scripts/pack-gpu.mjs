@@ -79,6 +79,7 @@ export async function packGpu({
   if (node) packNode(out);
   if (existsSync(join(root, library))) packLibrary(out, node);
   writeFileSync(join(out, 'pack.json'), `${JSON.stringify(provenance(), null, 1)}\n`);
+  tryOut(out);
   return readdirSync(out).map((name) => ({ name, bytes: sizeOf(join(out, name)) }));
 }
 
@@ -207,6 +208,20 @@ function compress(file, to) {
   });
   if (status !== 0) throw new PackError(`pack:gpu: expected xz to compress ${file}, got ${stderr}`);
   renameSync(part, to);
+}
+
+/** Whether what is packed loads: an addon or a device library of other sources would be found out only where there is no time for it. */
+function tryOut(out) {
+  const emulated = 'native/build-cuda/libdiffmavil_cuda_emulated.so';
+  for (const path of [library, emulated].filter((each) => existsSync(join(root, each)))) {
+    const env = { ...process.env, DIFFMAVIL_CUDA: 'auto', DIFFMAVIL_CUDA_PATH: join(root, path) };
+    const args = [join(out, 'bench/gpu/main.js'), '--check'];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env });
+    if (status === 0) continue;
+    throw new PackError(
+      `pack:gpu: expected the addon and ${path} to load, got: ${stderr.trim()}. Try: npm run build:native, npm run build:cuda`,
+    );
+  }
 }
 
 function provenance() {
