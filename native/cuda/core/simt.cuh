@@ -88,27 +88,30 @@ DM_DEVICE float square_root_rounded(float a) { return __fsqrt_rn(a); }
 /// Starts a copy of 16 bytes to shared memory; zeros when not `valid`. Both sides 16-byte aligned. It is there after async_wait.
 DM_DEVICE void async_copy16(std::uint32_t shared, const void* global, bool valid) {
   const int bytes = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes)
+               : "memory");
 }
 /// Closes a group of copies.
-DM_DEVICE void async_commit() { asm volatile("cp.async.commit_group;"); }
+DM_DEVICE void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most kPending groups of this thread are under way; other threads' copies need a block_sync besides.
 template <int kPending>
 DM_DEVICE void async_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending));
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 /// Four 8 x 8 tiles of 16-bit numbers; lanes 8 i .. 8 i + 7 give the addresses of tile i's rows.
 DM_DEVICE void load_matrix(std::uint32_t (&tiles)[4], std::uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(tiles[0]), "=r"(tiles[1]), "=r"(tiles[2]), "=r"(tiles[3])
-               : "r"(row));
+               : "r"(row)
+               : "memory");
 }
 /// The same, each tile transposed.
 DM_DEVICE void load_matrix_transposed(std::uint32_t (&tiles)[4], std::uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(tiles[0]), "=r"(tiles[1]), "=r"(tiles[2]), "=r"(tiles[3])
-               : "r"(row));
+               : "r"(row)
+               : "memory");
 }
 /// An 8 x 8 tile of 16-bit numbers, as ldmatrix gives it, transposed.
 DM_DEVICE std::uint32_t transpose_tile(std::uint32_t tile) {

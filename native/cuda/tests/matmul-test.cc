@@ -137,7 +137,11 @@ Stored operand(const Case& t, bool is_transposed, std::size_t rows, std::size_t 
   return Stored(t.batch * stored, salt, type, t.offset);
 }
 
-double bound_of(const Case& t) { return t.c_type == kHalf ? 2.5e-3 : 1e-6; }
+/// Tensor cores cut sums off, towards zero: of numbers in -1..1 about 1e-6 of the result after 1100 terms in one run, and so on in proportion.
+double bound_of(const Case& t) {
+  if (t.c_type == kHalf) return 2.5e-3;
+  return t.product == kHalf ? 1e-6 + 2e-9 * static_cast<double>(t.k) : 1e-6;
+}
 
 void compare(const Case& t) {
   Stored a = operand(t, t.a_transposed, t.m, t.k, t.a_type, 1);
