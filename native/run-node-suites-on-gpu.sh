@@ -95,7 +95,7 @@ else
     fi
   fi
   export DIFFMAVIL_CUDA=require DIFFMAVIL_CUDA_PATH=$library
-  cublaslt=$(native/cuda/bench/find-cublaslt.sh "$python")
+  cublaslt=$(bash native/cuda/bench/find-cublaslt.sh "$python")
   [[ -z ${DIFFMAVIL_CUBLASLT:-} && -n $cublaslt ]] && export DIFFMAVIL_CUBLASLT=$cublaslt
 fi
 run

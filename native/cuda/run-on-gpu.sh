@@ -51,7 +51,7 @@ fi
 rm -f "$build"/{tests,sanitizer}.txt "$build/bench.json"
 smi() { nvidia-smi --query-gpu="$1" --format=csv; }
 smi name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit >"$build/smi.txt"
-[[ -n $built && ! -e $build/device/gpu-fill-test ]] &&
+[[ -n $built && ! $build/unpacked -nt $built ]] && touch "$build/unpacked" &&
   "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="data")' "$built" "$build/device"
 if [[ -z $built ]] || ! ldd "$build/device/gpu-fill-test" >"$build/first.log" 2>&1 || grep -q 'not found' "$build/first.log"; then
   compile "$capability" || { tail -40 "$build/cmake.log" && exit 1; }
@@ -59,7 +59,7 @@ fi
 echo "built after $SECONDS s"
 
 # ---- the tests of tests/, on the GPU ----
-cublaslt=$("$here/bench/find-cublaslt.sh" "$python")
+cublaslt=$(bash "$here/bench/find-cublaslt.sh" "$python")
 [[ -z ${DIFFMAVIL_CUBLASLT:-} && -n $cublaslt ]] && export DIFFMAVIL_CUBLASLT=$cublaslt
 export build deadline
 run_test() {

@@ -29,6 +29,7 @@ class Bench:
         self.options = options
         self.deadline = time.monotonic() + 60 * options.minutes
         self.rows = {}
+        self.stopped = False
         self.record = {'cases': []}
 
     def save(self):
@@ -102,7 +103,7 @@ class Bench:
         if group < first:
             # Nothing was begun: another process would end no better.
             self.fail('the start of the bench', late, code, compiled, {})
-            self.deadline = 0
+            self.stopped = True
             return None
         self.blame(cases, late, code, compiled)
         return group + 1
@@ -144,7 +145,7 @@ def main():
     parser.add_argument('--minutes', type=float, default=60)
     bench = Bench(parser.parse_args())
     bench.run_pass(compiled=False)
-    if not bench.options.emulated:
+    if not bench.options.emulated and not bench.stopped:
         bench.run_pass(compiled=True)
     bench.save()
     states = [row['state'] for row in bench.rows.values()]

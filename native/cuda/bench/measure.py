@@ -171,6 +171,8 @@ def run_case(library, case, limits, compiled, say):
     try:
         if compiled and not peers:
             # Its results are what the next case reads.
+            library.trim()
+            wait_for_all()
             prepare(library, case)()
             return
         call, checked = check(library, case)
