@@ -76,8 +76,9 @@ async function main(): Promise<void> {
   save();
 
   const deadline = performance.now() + 60_000 * number('minutes', values.minutes);
-  for (const unit of reason === null ? units : []) {
-    if (!wanted.includes(unit.suite)) continue;
+  // In the order that was asked for: the last ones have what time is left.
+  const inOrder = wanted.flatMap((name) => units.filter(({ suite }) => suite === name));
+  for (const unit of reason === null ? inOrder : []) {
     const leftSeconds = (deadline - performance.now()) / 1000;
     const rows =
       leftSeconds < 5

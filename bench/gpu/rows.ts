@@ -4,7 +4,7 @@
 import type { Precision } from '@diffmavil/core';
 import type { PresetName } from '@diffmavil/model';
 
-/** In the order in which they run. */
+/** In the order in which they run, unless another is asked for. */
 export const suiteNames = ['specs', 'parity', 'repeat', 'training', 'compare'] as const;
 export type SuiteName = (typeof suiteNames)[number];
 
