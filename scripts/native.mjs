@@ -10,7 +10,17 @@ import { root, runQuietly } from './stage.mjs';
 
 const folder = join(root, 'native');
 const addon = join(folder, 'build/Release/diffmavil.node');
-const sources = ['addon', 'core', 'cpu', 'include', 'CMakeLists.txt', 'package.json'];
+/** Written when the C++ tests are built too. */
+const testsStamp = join(folder, 'build/tests/built');
+const sources = [
+  'addon',
+  'core',
+  'cpu',
+  'cuda/include',
+  'include',
+  'CMakeLists.txt',
+  'package.json',
+];
 
 /**
  * @param {{tests?: boolean}} options Whether the C++ tests are wanted too.
@@ -24,6 +34,7 @@ export async function buildAddon({ tests = true } = {}) {
       throw new Error(`it needs ${missing.join(', ')}`);
     const options = tests ? [] : ['--addon-only'];
     await runQuietly(process.execPath, ['native/scripts/build.mjs', ...options]);
+    if (tests) writeFileSync(testsStamp, '');
   } catch (error) {
     const [reason] = error.message.split('\n').slice(-1);
     process.stderr.write(`not built, going on with the JavaScript backends: ${reason} … `);
@@ -55,13 +66,9 @@ export async function buildCudaTests() {
 }
 
 function isFresh(tests) {
-  const built = statSync(addon, { throwIfNoEntry: false })?.mtimeMs;
-  const fresh = (name, than) => newest(join(folder, name)) <= than;
-  return (
-    built !== undefined &&
-    sources.every((name) => fresh(name, built)) &&
-    (!tests || fresh('tests', newest(join(folder, 'build/tests'))))
-  );
+  const since = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? -1;
+  const all = (names, built) => names.every((name) => newest(join(folder, name)) <= built);
+  return all(sources, since(addon)) && (!tests || all([...sources, 'tests'], since(testsStamp)));
 }
 
 /** Time of the newest file of a folder, or of the file. */

@@ -3,7 +3,7 @@
 import { emulateCuda } from '@diffmavil/testkit';
 import { findAddon } from '@diffmavil/native';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -23,6 +23,10 @@ const missing =
       : 'the emulated device is not built';
 /** They take some 10 s each, on a machine that has nothing else to do. */
 const timeout = 180_000;
+const deviceLibrary = 'native/build-cuda/device/libdiffmavil_cuda.so';
+/** 0 for a file that is not there. */
+const megabytesOf = (file: string): number =>
+  (statSync(file, { throwIfNoEntry: false })?.size ?? 0) / 1e6;
 const skipNote = missing === null ? '' : ` (skipped: ${missing})`;
 
 describe.skipIf(missing !== null)(`the packed suites${skipNote}`, () => {
@@ -52,9 +56,10 @@ describe.skipIf(missing !== null)(`the packed suites${skipNote}`, () => {
   it('leave room for Node and the device library in 60 MB', () => {
     expect(packed.stderr).toBe('');
     const [, megabytes = ''] = /([\d.]+) MB {2}in all/.exec(packed.stdout) ?? [];
-    expect(Number(megabytes)).toBeGreaterThan(5);
-    // Node takes 24.
-    expect(Number(megabytes)).toBeLessThan(36);
+    // Here Node is left out, which takes 24 MB, and the device library is as it is, which takes 3 packed.
+    const rest = Number(megabytes) - megabytesOf(join(root, deviceLibrary));
+    expect(rest).toBeGreaterThan(5);
+    expect(rest).toBeLessThan(60 - 24 - 3);
   });
 
   const few = ['--emulated', '--precisions', 'bfloat16', '--suites'];
@@ -95,7 +100,7 @@ describe.skipIf(missing !== null)(`the packed suites${skipNote}`, () => {
     const { status, record } = run('--emulated', ...endless, '--minutes', '0.1');
     const [row] = record.rows.filter(({ suite }) => suite === 'training');
     expect(row).toMatchObject({ name: 'tiny float32, 1000000 steps of 2 clips', state: 'not run' });
-    expect(row?.reason).toMatch(/^no result within the [56] s that were left for it$/);
+    expect(row?.reason).toMatch(/^no (result within the [1-6] s that were|time was) left for it$/);
     // Not to have run is no failure.
     expect(status).toBe(0);
   });
