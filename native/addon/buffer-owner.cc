@@ -58,6 +58,7 @@ void BufferOwner::finalize(napi_env env, void* data, void* hint) {
 /// all there is at its start.
 void BufferOwner::account(napi_env env, std::int64_t bytes) {
   bytes_ += bytes;
+  if (!collector_is_told()) return;
   const std::int64_t change = bytes_ - reported_;
   const bool grown = change > reported_ / 4 + kUnreported;
   const bool shrunk = bytes_ < reported_ / 2;

@@ -37,6 +37,8 @@ class BufferOwner {
   virtual ~BufferOwner() = default;
   /// Gives the memory back.
   virtual void release(Buffer& buffer) = 0;
+  /// Whether V8's collector hears of the bytes. Where memory that runs out has it started anyway, it need not.
+  virtual bool collector_is_told() const { return true; }
   /// Deletes what has no memory any more.
   virtual void discard(napi_env env, Buffer* buffer) = 0;
   const std::unordered_set<Buffer*>& buffers() const { return buffers_; }

@@ -48,6 +48,8 @@ class DeviceMemory final : public BufferOwner {
   ~DeviceMemory() override { api->destroy(context); }
   void release(Buffer& buffer) override;
   void discard(napi_env env, Buffer* buffer) override;
+  /// A step's rise and fall by gigabytes would have it run several times a step.
+  bool collector_is_told() const override { return false; }
 };
 
 /// countDevices(library): `{count, problem}`, the problem null where there is a device.

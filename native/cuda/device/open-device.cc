@@ -61,7 +61,7 @@ CudaDeviceOptions options() {
   options.poison = true;  // and the bounds of buffers change in the order of work (device/bounds.h)
 #else
   // One schedule as on a GPU, where poison starts no work: what nobody used yet is uploaded beside it.
-  options.poison = emulator::machine().order != 1;
+  options.poison = emulator::machine().order != 1 && emulator::machine().kernels;
 #endif
   options.library = false;
 #endif
