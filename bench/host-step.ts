@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the host does for a training step on a device: the time to start everything, on the emulated device with kernels left out, so
 // that nothing else is measured. No GPU takes part; one that runs the step faster than the host starts it would wait for the host.
-import type { Precision } from '@diffmavil/core';
-import { adamwUpdate } from '@diffmavil/core';
-import { modalities, parameterShapes, patchValues, presets, tokenCount } from '@diffmavil/model';
-import { pretrainForward } from '@diffmavil/model';
+import { type Precision, adamwUpdate } from '@diffmavil/core';
+import {
+  modalities,
+  parameterShapes,
+  patchValues,
+  presets,
+  pretrainForward,
+  tokenCount,
+} from '@diffmavil/model';
 import type { Modality, ModalityInput, ModelConfig, PresetName } from '@diffmavil/model';
 import { cudaBackendName, registerCuda } from '@diffmavil/native';
 import { stepGradients } from '@diffmavil/trainer';
@@ -100,7 +105,6 @@ function hostStep(preset: PresetName, precision: Precision, options: HostStepOpt
   };
   const drop = ({ outputs, grads, norm }: StepGradients): void =>
     tf.dispose([outputs, grads, norm]);
-  let kernelCalls = 0;
   for (let step = 1; step <= options.steps; step++) {
     const passes = timed(turns.passes, () => stepGradients(state.parameters, loss));
     timed(turns.update, () => {
@@ -113,9 +117,8 @@ function hostStep(preset: PresetName, precision: Precision, options: HostStepOpt
     });
     drop(timed(turns.replay, () => captured.run(batch)));
   }
-  const profiled = countKernels(() => stepGradients(state.parameters, loss));
-  kernelCalls = profiled.calls;
-  drop(profiled.result);
+  const { result, calls } = countKernels(() => stepGradients(state.parameters, loss));
+  drop(result);
   captured.dispose();
   tf.dispose([state.parameters, state.firstMoments, state.secondMoments]);
   tf.dispose(batch as unknown as tf.TensorContainer);
@@ -126,7 +129,7 @@ function hostStep(preset: PresetName, precision: Precision, options: HostStepOpt
     precision,
     batch: options.batch,
     parameters: Object.keys(state.parameters).length,
-    kernelCalls,
+    kernelCalls: calls,
     passesMs: settled(turns.passes),
     updateMs: settled(turns.update),
     replayMs: settled(turns.replay),

@@ -185,18 +185,21 @@ function updateGroup(
   };
   const rate = learningRates[places[0]!]!;
   const decay = weightDecays[places[0]!]!;
-  const gradient = tf.mul(row('gradient'), inputs[4 * learningRates.length]!);
-  const first: tf.Tensor1D = tf.add(tf.mul(row('first'), beta1), tf.mul(gradient, 1 - beta1));
+  const scale = inputs[4 * learningRates.length]!;
+  const old = { parameter: row('parameter'), first: row('first'), second: row('second') };
+  const gradient = tf.mul(row('gradient'), scale);
+  const first: tf.Tensor1D = tf.add(tf.mul(old.first, beta1), tf.mul(gradient, 1 - beta1));
   const squared = tf.mul(tf.square(gradient), 1 - beta2);
-  const second: tf.Tensor1D = tf.add(tf.mul(row('second'), beta2), squared);
+  const second: tf.Tensor1D = tf.add(tf.mul(old.second, beta2), squared);
   const root = tf.mul(tf.sqrt(second), 1 / Math.sqrt(1 - beta2 ** step));
   const change = tf.mul(tf.div(first, tf.add(root, epsilon)), rate / (1 - beta1 ** step));
-  const parameter: tf.Tensor1D = tf.sub(tf.mul(row('parameter'), 1 - rate * decay), change);
-  const applies = tf.isFinite(inputs[4 * learningRates.length]!);
-  const updated = { parameter, first, second };
-  return Object.entries(updated).map(([part, values]) =>
-    pieces(tf.where(applies, values, row(part as keyof typeof updated))),
-  );
+  const parameter: tf.Tensor1D = tf.sub(tf.mul(old.parameter, 1 - rate * decay), change);
+  const applies = tf.isFinite(scale);
+  return [
+    tf.where(applies, parameter, old.parameter),
+    tf.where(applies, first, old.first),
+    tf.where(applies, second, old.second),
+  ].map(pieces);
 }
 
 function rates(
