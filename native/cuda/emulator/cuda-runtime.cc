@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// The machine: launches, faults, devices, memory. Streams, events and graphs are in cuda-streams.cc.
 #include "cuda/emulator/cuda-runtime.h"
 
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 #include "cuda/emulator/bounds.h"
-#include "cuda/emulator/streams.h"
+#include "cuda/emulator/runtime-state.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -20,14 +20,14 @@ namespace dm::cuda {
 
 namespace {
 
-using emulator::Event;
-using emulator::Executable;
+using emulator::call;
+using emulator::last_error;
 using emulator::machine;
-using emulator::Moment;
-using emulator::Recording;
-using emulator::Scheduler;
+using emulator::order;
+using emulator::put;
+using emulator::refuse;
+using emulator::runtime;
 using emulator::Stream;
-using emulator::Work;
 
 constexpr int kPoison = 0xCB;
 constexpr std::size_t kDeviceAlignment = 256;
@@ -35,56 +35,12 @@ constexpr std::size_t kPage = 4096;
 constexpr int kMostThreads = 1024;
 constexpr std::size_t kGivenShared = 48 * 1024;  // to a kernel for which no more was asked
 
-/// Everything that is there. Never destroyed: threads may outlive static destructors.
-struct Runtime {
-  std::recursive_mutex mutex;
-  Scheduler scheduler;
-  std::map<const char*, std::size_t> device, pinned;  ///< bytes of what was allocated, by its start
-  std::size_t used = 0;
-  std::map<const void*, std::size_t> most_shared;  ///< bytes, by kernel
-};
-
-Runtime& runtime() {
-  static Runtime& made = *new Runtime;
-  return made;
-}
-
-thread_local cudaError_t last_error = cudaSuccess;
-
-/// Holds the lock for one function of the runtime, and keeps its error as the driver does: a fault that stays hides every other answer.
-template <class Body>
-cudaError_t call(const Body& body) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  cudaError_t error = runtime().scheduler.faulted() ? cudaErrorIllegalAddress : body();
-  if (runtime().scheduler.faulted()) error = cudaErrorIllegalAddress;
-  if (error != cudaSuccess) last_error = error;
-  return error;
-}
-
-std::uint64_t order() { return machine().order; }
-
 bool is_pinned(const void* data) {
   const auto* const byte = static_cast<const char*>(data);
   const auto next = runtime().pinned.upper_bound(byte);
   if (next == runtime().pinned.begin()) return false;
   const auto& [start, bytes] = *std::prev(next);
   return byte < start + bytes;
-}
-
-/// To the queue, or to the graph that is being recorded.
-void put(Stream* stream, std::function<void()> run, bool bookkeeping = false) {
-  Work work{std::move(run), bookkeeping};
-  if (stream->capture != nullptr) {
-    stream->capture->work.push_back(std::move(work));
-  } else {
-    stream->queue.push_back({std::move(work), {}, {}});
-  }
-}
-
-/// What a stream that is recording refuses; the recording is lost then.
-cudaError_t refuse(Stream* stream, cudaError_t error) {
-  stream->capture_broken = true;
-  return error;
 }
 
 void* allocate_filled(std::size_t alignment, std::size_t bytes) {
@@ -101,6 +57,22 @@ std::size_t from_environment(const char* name, std::size_t otherwise) {
 }  // namespace
 
 namespace emulator {
+
+thread_local cudaError_t last_error = cudaSuccess;
+
+Runtime& runtime() {
+  static Runtime& made = *new Runtime;
+  return made;
+}
+
+void put(Stream* stream, std::function<void()> run, bool bookkeeping) {
+  Work work{std::move(run), bookkeeping};
+  if (stream->capture != nullptr) {
+    stream->capture->work.push_back(std::move(work));
+  } else {
+    stream->queue.push_back({std::move(work), {}, {}});
+  }
+}
 
 Machine& machine() {
   static Machine& made = *[] {
@@ -325,134 +297,6 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemsetAsync(void* data, int byte, std::size_t bytes, cudaStream_t stream) {
   return call([=] {
     put(stream, [=] { std::memset(data, byte, bytes); });
-    return cudaSuccess;
-  });
-}
-
-// ---- streams and events ------------------------------------------------------------------------------------------------------------
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
-  return call([=] {
-    *stream = new Stream;
-    runtime().scheduler.add(*stream);
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  runtime().scheduler.drain(stream, order());
-  runtime().scheduler.remove(stream);
-  delete stream;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return call([=] {
-    if (stream->capture != nullptr) return refuse(stream, cudaErrorStreamCaptureUnsupported);
-    runtime().scheduler.drain(stream, order());
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  return call([=] {
-    if (stream->capture != nullptr) return refuse(stream, cudaErrorStreamCaptureIsolation);
-    if (event->last != nullptr) stream->queue.push_back({{}, {}, event->last});
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return call([=] {
-    *event = new Event;
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  delete event;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  return call([=] {
-    if (stream->capture != nullptr) return refuse(stream, cudaErrorStreamCaptureUnsupported);
-    event->last = std::make_shared<Moment>();
-    event->last->stream = stream;
-    stream->queue.push_back({{}, event->last, {}});
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return call([=] {
-    runtime().scheduler.let_time_pass(order());
-    return event->last == nullptr || event->last->reached ? cudaSuccess : cudaErrorNotReady;
-  });
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return call([=] {
-    if (event->last != nullptr) runtime().scheduler.run_until(*event->last, order());
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  return call([=] {
-    if (begin->last == nullptr || end->last == nullptr) return cudaErrorInvalidValue;
-    if (!begin->last->reached || !end->last->reached) return cudaErrorNotReady;
-    *milliseconds = std::chrono::duration<float, std::milli>(end->last->time - begin->last->time).count();
-    return cudaSuccess;
-  });
-}
-
-// ---- graphs ------------------------------------------------------------------------------------------------------------------------
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  return call([=] {
-    if (stream->capture != nullptr) return cudaErrorInvalidValue;
-    stream->capture = std::make_unique<Recording>();
-    stream->capture_broken = false;
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  *graph = nullptr;
-  return call([=] {
-    const bool broken = stream->capture == nullptr || stream->capture_broken;
-    std::unique_ptr<Recording> made = std::move(stream->capture);
-    if (broken) return cudaErrorStreamCaptureInvalidated;
-    *graph = made.release();
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph,
-                                          unsigned long long) {
-  return call([=] {
-    *exec = new Executable{graph->work};
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  delete exec;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  return call([=] {
-    for (const Work& work : exec->work) put(stream, work.run, work.bookkeeping);
     return cudaSuccess;
   });
 }
