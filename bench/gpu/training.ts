@@ -11,9 +11,9 @@ import {
   pretrainForward,
   tokenCount,
 } from '@diffmavil/model';
-import type { Modality, ModelConfig, PresetName } from '@diffmavil/model';
+import type { Modality, ModalityInput, ModelConfig, PresetName } from '@diffmavil/model';
 import { delegatedKernels } from '@diffmavil/native';
-import { trainStep } from '@diffmavil/trainer';
+import { finishStep, stepGradients } from '@diffmavil/trainer';
 import type { LossOutputs, TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
 import { useBackend } from '../backends.ts';
@@ -59,7 +59,7 @@ interface StepFigures {
   /** Making the batch and handing it to the backend. */
   readonly inputMs: number;
   readonly stepMs: number;
-  /** Of the step, without the wait for its results. */
+  /** Of the step, without the wait for its results and the next batch. */
   readonly hostMs: number;
 }
 
@@ -134,16 +134,20 @@ function startRun(config: ModelConfig, precision: Precision, batch: number): Run
   const clips = Object.fromEntries(modalities(config).map((m) => [m, clipMaker(config, m, batch)]));
   const timer = startWaitTimer();
 
+  const makeInputs = (): Record<string, ModalityInput> => {
+    const key = fold(makeKey(2), step);
+    return Object.fromEntries(
+      modalities(config).map((m) => {
+        const own = fold(key, m);
+        return [m, { patches: clips[m]!(own), ...drawInput(config, m, maskRatio, batch, own) }];
+      }),
+    );
+  };
+  let inputs = makeInputs();
+
   return {
+    // As the trainer's loop: the next batch is made while the device computes.
     step: async () => {
-      const key = fold(makeKey(2), step);
-      const start = performance.now();
-      const inputs = Object.fromEntries(
-        modalities(config).map((m) => {
-          const own = fold(key, m);
-          return [m, { patches: clips[m]!(own), ...drawInput(config, m, maskRatio, batch, own) }];
-        }),
-      );
       const loss = (weights: TrainState['parameters']): LossOutputs => {
         const outputs = pretrainForward(config, weights, inputs, maskRatio, { precision });
         const scalars = Object.entries(outputs).filter(([, tensor]) => tensor.size === 1);
@@ -153,17 +157,21 @@ function startRun(config: ModelConfig, precision: Precision, batch: number): Run
       const waited = timer.waitedMs();
       const { learningRate } = optimizer;
       const how = { step, learningRate, optimizer: trainerOptimizer, clips: [] };
-      const done = await trainStep(state, loss, how);
-      const stepMs = performance.now() - begun;
+      const finished = finishStep(state, stepGradients(state.parameters, loss), how);
       tf.dispose(inputs as unknown as tf.TensorContainer);
-      state = done.state;
       step++;
-      const hostMs = stepMs - (timer.waitedMs() - waited);
-      return { loss: done.figures.loss, inputMs: begun - start, stepMs, hostMs };
+      const started = performance.now();
+      inputs = makeInputs();
+      const inputMs = performance.now() - started;
+      const done = await finished;
+      const stepMs = performance.now() - begun;
+      state = done.state;
+      const hostMs = stepMs - inputMs - (timer.waitedMs() - waited);
+      return { loss: done.figures.loss, inputMs, stepMs, hostMs };
     },
     dispose: () => {
       timer.stop();
-      tf.dispose(state as unknown as tf.TensorContainer);
+      tf.dispose([state, inputs] as unknown as tf.TensorContainer);
     },
   };
 }
