@@ -92,6 +92,9 @@ export function kernelFlops(kernel: string, inputs: Inputs, attributes: Attribut
       const products = attributes['inputGradient'] === false ? 1 : 2;
       return products * 2 * size('x') * (shape('weight')[0] ?? 0);
     }
+    case 'DmDiffusedLinear':
+    case 'DmDiffusedLinearGrad':
+      return 2 * size('indices') * size('weight');
     case 'DmMlpBranch':
     case 'DmMlpBranchGrad':
       return timesForGrad(kernel, 4 * size('x') * (shape('fc1Weight')[0] ?? 0));

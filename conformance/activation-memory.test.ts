@@ -7,6 +7,7 @@ import {
   keysTensorData,
   makeKey,
   normals,
+  tensorsIn,
   valueAndGrads,
 } from '@diffmavil/core';
 import {
@@ -50,7 +51,7 @@ function heldBytes(config: ModelConfig, precision: 'float32' | 'bfloat16'): numb
   let held = 0;
   const step = valueAndGrads(() => {
     const outputs = pretrainForward(config, parameters, inputs, 0.8, { precision });
-    held = savedBytes(outputs.loss, Object.values(parameters));
+    held = savedBytes(outputs.loss, Object.values(parameters), tensorsIn(inputs));
     return outputs;
   }, parameters);
   disposeTree([step, parameters, inputs]);

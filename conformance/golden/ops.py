@@ -213,19 +213,24 @@ def write_small_ops():
     })
 
 
+def select(patches, indices):
+    return patches[torch.arange(2)[:, None], indices]
+
+
+def diffuse(patches, indices, signal, noiseScale, noise):
+    return signal[:, None, None].detach() * select(patches, indices) + noiseScale[:, None, None].detach() * noise
+
+
+def diffuse_inputs():
+    scales = torch.tensor([0.25, 0.9], dtype=torch.float64)
+    inputs = {"patches": draw(2, 7, 8), "indices": torch.tensor([[6, 0, 3], [1, 2, 6]])}
+    inputs |= {"signal": scales.sqrt().float().double(), "noiseScale": (1 - scales).sqrt().float().double()}
+    return inputs | {"noise": draw(2, 3, 8)}
+
+
 def write_losses():
     indices = torch.tensor([[6, 0, 3], [1, 2, 6]])
-
-    def select(patches, indices):
-        return patches[torch.arange(2)[:, None], indices]
-
-    def diffuse(patches, indices, signal, noiseScale, noise):
-        return signal[:, None, None].detach() * select(patches, indices) + noiseScale[:, None, None].detach() * noise
-
-    scales = torch.tensor([0.25, 0.9], dtype=torch.float64)
-    inputs = {"patches": draw(2, 7, 8), "indices": indices, "signal": scales.sqrt().float().double()}
-    inputs |= {"noiseScale": (1 - scales).sqrt().float().double(), "noise": draw(2, 3, 8)}
-    write("diffuse", {"values": (inputs, diffuse)})
+    write("diffuse", {"values": (diffuse_inputs(), diffuse)})
 
     def loss(prediction, patches, indices, normalize):
         target = select(patches.detach(), indices)
@@ -281,6 +286,11 @@ def write_adamw():
     save("adamw-update", tensors)
 
 
+def write_diffused_linear():
+    inputs = diffuse_inputs() | {"weight": draw(5, 8, scale=8**-0.5), "bias": draw(5, scale=0.5)}
+    write("diffused-linear", {"values": (inputs, lambda weight, bias, **x: F.linear(diffuse(**x), weight, bias))})
+
+
 if __name__ == "__main__":
     write_small_ops()
     write_attention()
@@ -288,3 +298,4 @@ if __name__ == "__main__":
     write_mlp_branch()
     write_losses()
     write_adamw()
+    write_diffused_linear()

@@ -68,19 +68,41 @@ const keys = (): tf.Tensor => {
   return tf.tensor2d(data, [2, 4], 'int32');
 };
 
-const diffuseCases: OpCase[] = ['keys', 'values'].map((kind) => {
+const diffuseCases: OpCase[] = ['keys', 'values'].flatMap((kind) => {
+  const from = ([patches, values]: tf.Tensor[]): ops.DiffusedPatches => ({
+    patches: patches!,
+    indices: int32(masked),
+    signal: tf.tensor1d([0.5, 1]),
+    noiseScale: tf.tensor1d([0.8, 0]),
+    noise: kind === 'values' ? { values: values! } : { keys: keys() },
+  });
   const run =
     (diffuse: typeof ops.diffuse) =>
-    (...[x, values]: tf.Tensor[]) => {
-      const noise = kind === 'values' ? { values: values! } : { keys: keys() };
-      return diffuse(x!, int32(masked), tf.tensor1d([0.5, 1]), tf.tensor1d([0.8, 0]), noise);
+    (...x: tf.Tensor[]) => {
+      const { patches, indices, signal, noiseScale, noise } = from(x);
+      return diffuse(patches, indices, signal, noiseScale, noise);
     };
-  return {
-    name: `diffuse, noise by ${kind}`,
-    shapes: [[2, 5, 6], ...(kind === 'values' ? [[2, 3, 6]] : [])],
-    op: run(ops.diffuse),
-    twin: run(ops.diffuseReference),
-  };
+  const throughLinear =
+    (diffusedLinear: typeof ops.diffusedLinear) =>
+    (...x: tf.Tensor[]) => {
+      const [weight, bias] = x.slice(-2);
+      return diffusedLinear(from(x), { weight: weight!, bias: bias! });
+    };
+  const shapes = [[2, 5, 6], ...(kind === 'values' ? [[2, 3, 6]] : [])];
+  return [
+    {
+      name: `diffuse, noise by ${kind}`,
+      shapes,
+      op: run(ops.diffuse),
+      twin: run(ops.diffuseReference),
+    },
+    {
+      name: `diffusedLinear, noise by ${kind}`,
+      shapes: [...shapes, [4, 6], [4]],
+      op: throughLinear(ops.diffusedLinear),
+      twin: throughLinear(ops.diffusedLinearReference),
+    },
+  ];
 });
 
 const lossCases: OpCase[] = [

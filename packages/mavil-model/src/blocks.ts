@@ -5,11 +5,12 @@ import {
   attentionBranch,
   CheckpointError,
   checkpoint,
+  diffusedLinear,
   layerNorm,
   linear,
   mlpBranch,
 } from '@diffmavil/core';
-import type { Precision } from '@diffmavil/core';
+import type { DiffusedPatches, Precision } from '@diffmavil/core';
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 
 import type { Modality, ModelConfig } from './config.ts';
@@ -95,6 +96,16 @@ export function applyEmbedding(
 ): Tensor3D {
   const { weight, bias } = affine(parameters, name);
   return linear(patches, weight, bias, { precision, inputGradient: false }) as Tensor3D;
+}
+
+/** `applyEmbedding` of masked patches with noise, [batch, masked, out]: they are made again in the backward pass, not kept for it. */
+export function applyDiffusedEmbedding(
+  parameters: Parameters,
+  name: string,
+  x: DiffusedPatches,
+  { precision = 'float32' }: ComputeOptions = {},
+): Tensor3D {
+  return diffusedLinear(x, affine(parameters, name), { precision });
 }
 
 /**

@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every decoder begins and ends with: visible and masked tokens at decoder width, in their places, the head.
+import type { DiffusedPatches } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { applyBlock, applyEmbedding, applyLinear, applyNorm, weightOf } from './blocks.ts';
+import {
+  applyBlock,
+  applyDiffusedEmbedding,
+  applyEmbedding,
+  applyLinear,
+  applyNorm,
+  weightOf,
+} from './blocks.ts';
 import type { ComputeOptions } from './blocks.ts';
 import type { Modality, ModelConfig } from './config.ts';
 import { onlyClassTokens, withoutClassToken } from './encoder.ts';
@@ -33,13 +41,16 @@ export function shownOf(
   return { ...shown, classTokens: onlyClassTokens(config, tokens) };
 }
 
+/** Diffused patches x_t [batch, masked, targetPatchValues], or what they are made from, which training keeps instead. */
+export type NoisedPatches = tf.Tensor | DiffusedPatches;
+
 /** One modality's input to its decoder. */
 export interface DecoderInput {
   readonly shown: ShownTokens;
   /** int32 [batch, masked]: places of the tokens to predict. */
   readonly masked: tf.Tensor;
-  /** Diffused patches x_t [batch, masked, targetPatchValues]; null with mask tokens. */
-  readonly noised: tf.Tensor | null;
+  /** Null with mask tokens. */
+  readonly noised: NoisedPatches | null;
 }
 
 /** The module that holds a modality's blocks and final norm. */
@@ -76,7 +87,12 @@ export function maskedTokens(
   const module = `${modality}_decoder` as const;
   const place = (x: tf.Tensor3D): tf.Tensor3D => placeTokens(config, parameters, module, x, masked);
   if (noised !== null) {
-    return place(applyEmbedding(parameters, `${module}.noised_embed`, noised, options));
+    const name = `${module}.noised_embed`;
+    return place(
+      noised instanceof tf.Tensor
+        ? applyEmbedding(parameters, name, noised, options)
+        : applyDiffusedEmbedding(parameters, name, noised, options),
+    );
   }
   const [batch = 0, count = 0] = masked.shape;
   const zeros = tf.zeros<tf.Rank.R3>([batch, count, config.decoder.width]);

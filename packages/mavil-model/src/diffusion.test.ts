@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { disposeTree } from '@diffmavil/core';
+import { disposeTree, gatherTokens } from '@diffmavil/core';
 import { devices, expectClose, expectNoLeak } from '@diffmavil/testkit';
 import { predictedFrames } from '@diffmavil/video-patchify';
 import * as tf from '@tensorflow/tfjs-core';
@@ -11,6 +11,7 @@ import {
   diffuseMasked,
   predictedFrameInTubelet,
   targetPatches,
+  targetRows,
 } from './diffusion.ts';
 import { presets } from './presets.ts';
 
@@ -88,6 +89,21 @@ describe('targetPatches', () => {
       }),
     ]);
     expect([...selected]).toEqual(expected);
+  });
+
+  it('are at `targetRows` among the patches: no copy of them is needed', () => {
+    tf.tidy(() => {
+      const video = { frames: 6, size: 4, tubelet: 2, patch: 2, predictFrames: 3 };
+      const config = defineModel({ audio: null, video });
+      const patches = tf.reshape(tf.range(0, 2 * 12 * 24), [2, 12, 24]);
+      const masked = tf.tensor2d([11, 4, 0, 7, 8, 3], [2, 3], 'int32');
+      const targets = targetRows(config, 'video', patches, masked);
+      expect(targets.patches.dataId).toBe(patches.dataId);
+      expect(targets.rows.dtype).toBe('int32');
+      expect(gatherTokens(targets.patches, targets.rows).dataSync()).toEqual(
+        gatherTokens(targetPatches(config, 'video', patches), masked).dataSync(),
+      );
+    });
   });
 
   it('are the patches themselves when every frame is predicted', () => {

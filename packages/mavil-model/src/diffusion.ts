@@ -2,6 +2,7 @@
 // Diffused patches: masked patches x_0 noised to x_t, in patch space [DiffMAViL §3, App. B.2].
 // t is drawn per clip and per modality; the decoder predicts x_0.
 import { ConfigError, diffuse, gatherTokens, shapeOf } from '@diffmavil/core';
+import type { DiffusedPatches } from '@diffmavil/core';
 import { alphaBarAt, alphaBars, forwardCoefficients } from '@diffmavil/schedulers';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -38,19 +39,31 @@ export function diffuseMasked(
   noise: NoiseInput,
 ): tf.Tensor3D {
   return tf.tidy(() => {
-    const { signal, noiseScale } =
-      timesteps instanceof tf.Tensor
-        ? lookedUp(schedule, timesteps)
-        : coefficientsAt(schedule, Array.from(timesteps));
-    return diffuse(patches, masked, signal, noiseScale, noise);
+    const x = diffusedPatches(schedule, patches, masked, timesteps, noise);
+    return diffuse(x.patches, x.indices, x.signal, x.noiseScale, x.noise);
   });
 }
 
+/** What `diffuseMasked` makes x_t from, with the factors of each clip at its timestep; arguments and errors as there. */
+export function diffusedPatches(
+  schedule: Diffused,
+  patches: tf.Tensor,
+  masked: tf.Tensor,
+  timesteps: ArrayLike<number> | tf.Tensor,
+  noise: NoiseInput,
+): DiffusedPatches {
+  const factors =
+    timesteps instanceof tf.Tensor
+      ? tf.tidy(() => lookedUp(schedule, timesteps))
+      : coefficientsAt(schedule, Array.from(timesteps));
+  return { patches, indices: masked, ...factors, noise };
+}
+
 /** sqrt(alphaBar_t) and sqrt(1 - alphaBar_t), one each a clip. */
-interface Coefficients {
+type Coefficients = {
   readonly signal: tf.Tensor;
   readonly noiseScale: tf.Tensor;
-}
+};
 
 function coefficientsAt(schedule: Diffused, timesteps: readonly number[]): Coefficients {
   const table = alphaBarTable(schedule);
@@ -88,11 +101,33 @@ export function targetPatches(
   if (values === patchValues(config, modality)) return patches;
   return tf.tidy(() => {
     const { batch, tokens } = shapeOf(patches, '[batch, tokens, values]', 'targetPatches: patches');
-    const frames = tf.tensor2d(predictedRows(config, batch), [batch, tokens], 'int32');
-    const { tubelet } = config.video ?? { tubelet: 1 };
-    // A tubelet's frames lie one after another in a patch, so each is a row of its own.
-    return gatherTokens(tf.reshape(patches, [batch, tokens * tubelet, values]), frames);
+    const rows = predictedRows(config);
+    const every = Int32Array.from({ length: batch * tokens }, (_, i) => rows[i % tokens] ?? 0);
+    const frames = tf.tensor2d(every, [batch, tokens], 'int32');
+    return gatherTokens(asFrames(config, patches, values), frames);
   });
+}
+
+/**
+ * Where `targetPatches` at `masked` are among the patches themselves: patches [batch, tokens, patchValues] as
+ * [batch, rows, targetPatchValues] over the same buffer, and rows int32 [batch, masked] there. May return its arguments.
+ */
+export function targetRows(
+  config: ModelConfig,
+  modality: Modality,
+  patches: tf.Tensor,
+  masked: tf.Tensor,
+): { readonly patches: tf.Tensor; readonly rows: tf.Tensor } {
+  const values = targetPatchValues(config, modality);
+  if (values === patchValues(config, modality)) return { patches, rows: masked };
+  const rows = tf.tidy(() => tf.gather(tf.tensor1d(predictedRows(config), 'int32'), masked));
+  return { patches: asFrames(config, patches, values), rows };
+}
+
+/** A tubelet's frames lie one after another in a patch, so each is a row of its own: [batch, tokens * tubelet, values]. */
+function asFrames({ video }: ModelConfig, patches: tf.Tensor, values: number): tf.Tensor {
+  const [batch = 0, tokens = 0] = patches.shape;
+  return tf.reshape(patches, [batch, tokens * (video?.tubelet ?? 1), values]);
 }
 
 /**
@@ -106,14 +141,14 @@ export function predictedFrameInTubelet(frames: number, tubelet: number): number
   );
 }
 
-/** Row of each token's predicted frame among [tokens * tubelet] rows, for every clip of a batch. */
-function predictedRows(config: ModelConfig, batch: number): Int32Array {
+/** Row of each token's predicted frame among [tokens * tubelet] rows. */
+function predictedRows(config: ModelConfig): Int32Array {
   const { frames, tubelet } = config.video ?? { frames: 1, tubelet: 1 };
   const tokens = tokenCount(config, 'video');
   const perTime = tokens / (frames / tubelet);
   const chosen = predictedFrameInTubelet(frames, tubelet);
-  return Int32Array.from({ length: batch * tokens }, (_, i) => {
-    const token = i % tokens;
-    return token * tubelet + (chosen[Math.floor(token / perTime)] ?? 0);
-  });
+  return Int32Array.from(
+    { length: tokens },
+    (_, token) => token * tubelet + (chosen[Math.floor(token / perTime)] ?? 0),
+  );
 }

@@ -62,7 +62,7 @@ export type { FuseOptions, PerModality } from './fusion.ts';
 export { diffuseMasked, predictedFrameInTubelet, targetPatches } from './diffusion.ts';
 export type { NoiseInput } from './diffusion.ts';
 export { decode } from './decoder.ts';
-export type { DecoderInput, ShownTokens } from './decoder-tokens.ts';
+export type { DecoderInput, NoisedPatches, ShownTokens } from './decoder-tokens.ts';
 export { interModalLoss, intraModalLoss, reconstructionLoss, totalLoss } from './losses.ts';
 export type { LossTerms } from './losses.ts';
 export { pretrainForward } from './mavil.ts';

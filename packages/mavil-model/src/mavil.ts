@@ -19,7 +19,7 @@ import { maskRatioOf } from './masking.ts';
 import type { MaskRatios } from './masking.ts';
 import type { Parameters } from './parameters.ts';
 import { refuseOverlap } from './pretrain-faults.ts';
-import { checkSameBatch, noisedTargets, splitTokens } from './split-tokens.ts';
+import { checkSameBatch, diffusedTargets, splitTokens } from './split-tokens.ts';
 import type { ModalityInput, SplitTokens } from './split-tokens.ts';
 import { givenTargets } from './teacher.ts';
 
@@ -73,7 +73,7 @@ export function pretrainForward(
     const views = encodeViews(config, parameters, split, options);
     const fused = fuse(config, parameters, views.first, options);
     const raw = perModality(present, (m) => targetPatches(config, m, of(split, m).patches));
-    const shown = perModality(present, (m) => decoderInput(config, m, split, fused, of(raw, m)));
+    const shown = perModality(present, (m) => decoderInput(config, m, split, fused));
     const predictions = decode(config, parameters, shown, options);
     const embeddings = embed(config, parameters, views.first, options);
     const { audio: audioLoss, video: videoLoss } = perModality(present, (m) => {
@@ -135,13 +135,12 @@ function decoderInput(
   modality: Modality,
   split: PerModality<SplitTokens>,
   fused: PerModality<tf.Tensor3D>,
-  raw: tf.Tensor,
 ): DecoderInput {
   const source = shownModality(config, modality);
   return {
     shown: shownOf(config, source, of(fused, source), of(split, source).visible),
     masked: of(split, modality).masked,
-    noised: noisedTargets(config, of(split, modality), raw),
+    noised: diffusedTargets(config, modality, of(split, modality)),
   };
 }
 

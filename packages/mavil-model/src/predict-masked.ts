@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ComputeOptions } from './blocks.ts';
 import type { Modality, ModelConfig } from './config.ts';
 import { shownOf } from './decoder-tokens.ts';
-import type { ShownTokens } from './decoder-tokens.ts';
+import type { NoisedPatches, ShownTokens } from './decoder-tokens.ts';
 import { decode, shownModality } from './decoder.ts';
 import { encode } from './encoder.ts';
 import { fuse, mapPresent } from './fusion.ts';
@@ -15,8 +15,8 @@ import type { PerModality } from './fusion.ts';
 import type { Parameters } from './parameters.ts';
 import type { SplitTokens } from './split-tokens.ts';
 
-/** Diffused patches x_t [batch, masked, targetPatchValues] of each modality at hand, nothing with mask tokens, -> x_0 of the same shapes. */
-export type MaskedPredictor = (noised: PerModality<tf.Tensor3D>) => PerModality<tf.Tensor3D>;
+/** Diffused patches x_t of each modality at hand, nothing with mask tokens, -> x_0 [batch, masked, targetPatchValues]. */
+export type MaskedPredictor = (noised: PerModality<NoisedPatches>) => PerModality<tf.Tensor3D>;
 
 /**
  * Encodes and fuses the visible tokens; call it, and what it returns, inside a `tf.tidy`. Either modality of two may be left out.

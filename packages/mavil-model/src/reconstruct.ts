@@ -2,7 +2,7 @@
 // Filling in masked patches of one clip with a pre-trained model: one step from x_t, as in training [DiffMAViL App. B.2], or sampled
 // from pure noise over many steps (sampling.ts).
 import { ConfigError, fold, keysTensorData, makeKey } from '@diffmavil/core';
-import type { Key } from '@diffmavil/core';
+import type { DiffusedPatches, Key } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import type { Modality, ModelConfig } from './config.ts';
@@ -15,7 +15,7 @@ import type { Parameters } from './parameters.ts';
 import { maskedPredictor } from './predict-masked.ts';
 import { samplePatches } from './sampling.ts';
 import type { SampleOptions, SampleState } from './sampling.ts';
-import { noisedTargets, splitTokens } from './split-tokens.ts';
+import { diffusedTargets, splitTokens } from './split-tokens.ts';
 import type { ModalityInput, SplitTokens } from './split-tokens.ts';
 
 export interface ReconstructOptions extends Pick<SampleOptions, 'sampler' | 'spacing' | 'clip'> {
@@ -103,7 +103,7 @@ function reconstructOnce(
   const diffused = config.masked.kind === 'diffused' ? split : {};
   const noised = mapPresent(
     diffused,
-    (tokens, m) => noisedTargets(config, tokens, targets[m] as tf.Tensor) as tf.Tensor3D,
+    (tokens, m) => diffusedTargets(config, m, tokens) as DiffusedPatches,
   );
   const predicted = maskedPredictor(config, parameters, split)(noised);
   return mapPresent(predicted, (guess, m) => {

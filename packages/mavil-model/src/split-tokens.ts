@@ -2,11 +2,12 @@
 // Checks what one modality brings to a pre-training pass and cuts its token order into first view, second view
 // and masked tokens [MAE §3], [MAViL §3.2].
 import { ConfigError, ShapeError, shapeOf } from '@diffmavil/core';
+import type { DiffusedPatches } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { patchValues, tokenCount } from './config.ts';
 import type { Modality, ModelConfig } from './config.ts';
-import { diffuseMasked } from './diffusion.ts';
+import { diffusedPatches, targetRows } from './diffusion.ts';
 import type { NoiseInput } from './diffusion.ts';
 import type { PerModality } from './fusion.ts';
 import { pretrainVisibleCount } from './masking.ts';
@@ -133,14 +134,16 @@ function noising(
   return { timesteps, noise };
 }
 
-/** x_t of the masked target patches, [batch, masked, targetPatchValues]; null with mask tokens. */
-export function noisedTargets(
+/** What x_t of the masked target patches, [batch, masked, targetPatchValues], is made from; null with mask tokens. */
+export function diffusedTargets(
   config: ModelConfig,
-  { masked, timesteps, noise }: SplitTokens,
-  targets: tf.Tensor,
-): tf.Tensor3D | null {
+  modality: Modality,
+  { patches, masked, timesteps, noise }: SplitTokens,
+): DiffusedPatches | null {
   if (config.masked.kind === 'mask-token' || timesteps === null || noise === null) return null;
-  return diffuseMasked(config.masked, targets, masked, timesteps, noise);
+  // Rows of the patches, which live anyway, not of a copy of the targets, which the loss alone needs.
+  const targets = targetRows(config, modality, patches, masked);
+  return diffusedPatches(config.masked, targets.patches, targets.rows, timesteps, noise);
 }
 
 /** Throws ShapeError, from `caller`, unless both modalities bring the same clips. */

@@ -14,10 +14,14 @@ interface EngineState {
 }
 
 /**
- * Bytes of the distinct buffers that the active tape saved on the way from `parameters` to `loss`; those of the parameters themselves do not
- * count. Call it inside the function that is differentiated.
+ * Bytes of the distinct buffers that the active tape saved on the way from `parameters` to `loss`; those of the parameters and of `inputs`, which
+ * are there anyway, do not count. Call it inside the function that is differentiated.
  */
-export function savedBytes(loss: tf.Tensor, parameters: readonly tf.Tensor[]): number {
+export function savedBytes(
+  loss: tf.Tensor,
+  parameters: readonly tf.Tensor[],
+  inputs: readonly tf.Tensor[] = [],
+): number {
   const { state } = tf.engine() as unknown as { readonly state: EngineState };
   const reached = new Set(parameters.map(({ id }) => id));
   const nodes = (state.activeTape ?? []).filter((node) => {
@@ -31,10 +35,10 @@ export function savedBytes(loss: tf.Tensor, parameters: readonly tf.Tensor[]): n
     for (const { id } of tensorsInto(node)) leading.add(id);
     return true;
   });
-  const weights = new Set<object>(parameters.map(({ dataId }) => dataId));
+  const given = new Set<object>([...parameters, ...inputs].map(({ dataId }) => dataId));
   const buffers = new Set<object>(needed.flatMap(({ saved }) => saved.map(({ dataId }) => dataId)));
   return [...buffers]
-    .filter((buffer) => !weights.has(buffer))
+    .filter((buffer) => !given.has(buffer))
     .reduce((sum, buffer) => sum + (state.tensorInfo.get(buffer)?.bytes ?? Number.NaN), 0);
 }
 

@@ -27,6 +27,19 @@ export type Noise =
       readonly values: tf.Tensor;
     };
 
+/** What `diffuse` makes masked patches with noise from. */
+export interface DiffusedPatches {
+  /** [batch, tokens, patchValues]. */
+  readonly patches: tf.Tensor;
+  /** int32 [batch, masked]: the masked patches (range not checked). */
+  readonly indices: tf.Tensor;
+  /** [batch]. */
+  readonly signal: tf.Tensor;
+  /** [batch]. */
+  readonly noiseScale: tf.Tensor;
+  readonly noise: Noise;
+}
+
 type Inputs = {
   readonly patches: tf.Tensor;
   readonly indices: tf.Tensor;
@@ -73,7 +86,7 @@ export function diffuse(
   noiseScale: tf.Tensor,
   noise: Noise,
 ): tf.Tensor3D {
-  const { tokens } = checkShapes(patches, indices, signal, noiseScale, noise);
+  const { tokens } = checkDiffusion('diffuse', { patches, indices, signal, noiseScale, noise });
   const inputs = {
     patches,
     indices,
@@ -93,7 +106,7 @@ export function diffuseReference(
   noiseScale: tf.Tensor,
   noise: Noise,
 ): tf.Tensor3D {
-  checkShapes(patches, indices, signal, noiseScale, noise);
+  checkDiffusion('diffuse', { patches, indices, signal, noiseScale, noise });
   return tf.tidy(() => {
     const clean = gatherTokensReference(patches, indices);
     const values = 'keys' in noise ? draw(noise.keys, clean.shape) : noise.values;
@@ -119,23 +132,21 @@ function draw(keys: tf.Tensor, shape: readonly number[]): tf.Tensor {
   return tf.tensor3d(values, [batch, masked, patchValues]);
 }
 
-function checkShapes(
-  patches: tf.Tensor,
-  indices: tf.Tensor,
-  signal: tf.Tensor,
-  noiseScale: tf.Tensor,
-  noise: Noise,
-): { tokens: number } {
-  const where = 'diffuse: patches';
-  const { batch, tokens, patchValues } = shapeOf(patches, '[batch, tokens, patchValues]', where);
-  const { masked } = checkIndices(indices, '[batch, masked]', 'diffuse: indices', { batch });
-  shapeOf(signal, '[batch]', 'diffuse: signal', { batch });
-  shapeOf(noiseScale, '[batch]', 'diffuse: noiseScale', { batch });
+/** @throws ShapeError, from op `where`, when shapes or dtypes of what x_t is made from disagree. */
+export function checkDiffusion(
+  where: string,
+  { patches, indices, signal, noiseScale, noise }: DiffusedPatches,
+): { tokens: number; patchValues: number } {
+  const shape = '[batch, tokens, patchValues]';
+  const { batch, tokens, patchValues } = shapeOf(patches, shape, `${where}: patches`);
+  const { masked } = checkIndices(indices, '[batch, masked]', `${where}: indices`, { batch });
+  shapeOf(signal, '[batch]', `${where}: signal`, { batch });
+  shapeOf(noiseScale, '[batch]', `${where}: noiseScale`, { batch });
   if ('keys' in noise) {
-    checkIndices(noise.keys, '[batch, 4]', 'diffuse: noise keys', { batch });
+    checkIndices(noise.keys, '[batch, 4]', `${where}: noise keys`, { batch });
   } else {
     const known = { batch, masked, patchValues };
-    shapeOf(noise.values, '[batch, masked, patchValues]', 'diffuse: noise values', known);
+    shapeOf(noise.values, '[batch, masked, patchValues]', `${where}: noise values`, known);
   }
-  return { tokens };
+  return { tokens, patchValues };
 }

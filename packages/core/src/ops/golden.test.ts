@@ -71,6 +71,14 @@ const loss = (x: Inputs, normalizeTargets: boolean): tf.Tensor =>
     normalizeTargets,
   });
 
+const noised = (x: Inputs): ops.DiffusedPatches => ({
+  patches: get(x, 'patches'),
+  indices: get(x, 'indices'),
+  signal: get(x, 'signal'),
+  noiseScale: get(x, 'noiseScale'),
+  noise: { values: get(x, 'noise') },
+});
+
 /** By fixture and case. */
 const golden: Readonly<Record<string, Readonly<Record<string, Op>>>> = {
   linear: {
@@ -103,6 +111,10 @@ const golden: Readonly<Record<string, Readonly<Record<string, Op>>>> = {
       ops.diffuse(get(x, 'patches'), get(x, 'indices'), get(x, 'signal'), get(x, 'noiseScale'), {
         values: get(x, 'noise'),
       }),
+  },
+  'diffused-linear': {
+    values: (x) =>
+      ops.diffusedLinear(noised(x), { weight: get(x, 'weight'), bias: get(x, 'bias') }),
   },
   'masked-patch-loss': { raw: (x) => loss(x, false), normalized: (x) => loss(x, true) },
   'info-nce': {

@@ -21,7 +21,12 @@ export {
   type WindowBranchOptions,
 } from './attention-branch.ts';
 export { attention, attentionReference, type AttentionOptions } from './attention.ts';
-export { diffuse, diffuseReference, type Noise } from './diffuse.ts';
+export { diffuse, diffuseReference, type DiffusedPatches, type Noise } from './diffuse.ts';
+export {
+  diffusedLinear,
+  diffusedLinearReference,
+  type DiffusedLinearOptions,
+} from './diffused-linear.ts';
 export { dropPath, dropPathFactors, dropPathReference } from './drop-path.ts';
 export {
   gatherTokens,

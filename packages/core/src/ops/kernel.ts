@@ -24,6 +24,11 @@ export interface Kernel<Inputs, Attributes> {
   readonly name: string;
   /** Runs inside a tidy, with no tape. Must not return one of its inputs. */
   readonly composed: (inputs: Inputs, attributes: Attributes) => readonly tf.Tensor[];
+  /**
+   * Whether `composed` hands `precision` on to kernels that have it or refuse it themselves;
+   * default false: plain tfjs ops know 'float32' only.
+   */
+  readonly handsPrecisionOn?: boolean;
 }
 
 /** Names a kernel and its composed version; nothing is registered until `runKernel` needs it. */
@@ -68,7 +73,7 @@ export function runKernel<Inputs extends Tensors, Attributes extends object>(
  *
  * `gradient` gets the gradient of the first output (the others carry saved values and have none),
  * and returns gradients by input name; inputs that it leaves out (indices, keys, scales) cannot be
- * differentiated.
+ * differentiated. A gradient given as a function is computed only where somebody asks for it.
  */
 export function defineGradient<
   Inputs extends Tensors,
@@ -84,7 +89,7 @@ export function defineGradient<
       dy: tf.Tensor,
       saved: Readonly<Record<SavedInput | Exclude<SavedOutput, ''>, tf.Tensor>>,
       attributes: Attributes,
-    ) => Readonly<Record<string, tf.Tensor | undefined>>;
+    ) => Readonly<Record<string, tf.Tensor | (() => tf.Tensor) | undefined>>;
   },
 ): void {
   const outputs = config.outputs ?? [];
@@ -107,7 +112,8 @@ export function defineGradient<
       );
       const closures: Record<string, () => tf.Tensor> = {};
       for (const [name, gradient] of Object.entries(gradients)) {
-        if (gradient !== undefined) closures[name] = () => gradient;
+        if (typeof gradient === 'function') closures[name] = gradient;
+        else if (gradient !== undefined) closures[name] = () => gradient;
       }
       return closures;
     },
@@ -148,7 +154,9 @@ function registerComposed<Inputs, Attributes extends object>(
     backendName,
     kernelFunc: ({ inputs, attrs }) => {
       const attributes = attrs as unknown as Attributes & { readonly precision?: Precision };
-      if (attributes.precision === 'bfloat16') throw missingPrecision(kernel.name, backendName);
+      if (attributes.precision === 'bfloat16' && kernel.handsPrecisionOn !== true) {
+        throw missingPrecision(kernel.name, backendName);
+      }
       return tf.tidy(() => [...kernel.composed(inputs as unknown as Inputs, attributes)]);
     },
   });

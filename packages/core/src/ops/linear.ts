@@ -10,7 +10,14 @@
 //   biased, dx if inputGradient.
 import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../shapes.ts';
-import { defineGradient, defineKernel, output, runKernel, type Precision } from './kernel.ts';
+import {
+  defineGradient,
+  defineKernel,
+  output,
+  runKernel,
+  type Kernel,
+  type Precision,
+} from './kernel.ts';
 import { affine, asRows, columnSums, geluOf, geluWithSlope, productTN } from './plain.ts';
 
 export interface LinearOptions {
@@ -25,7 +32,8 @@ export interface LinearOptions {
   readonly inputGradient?: boolean;
 }
 
-interface Attributes {
+/** Of DmLinear and DmLinearGrad. */
+export interface LinearAttributes {
   readonly activation: 'none' | 'gelu';
   readonly precision: Precision;
   readonly biased: boolean;
@@ -34,7 +42,7 @@ interface Attributes {
 
 const kernel = defineKernel<
   { x: tf.Tensor; weight: tf.Tensor; bias: tf.Tensor | undefined },
-  Attributes
+  LinearAttributes
 >({
   name: 'DmLinear',
   composed: ({ x, weight, bias }, { activation }) => {
@@ -44,10 +52,11 @@ const kernel = defineKernel<
   },
 });
 
-const gradKernel = defineKernel<
+/** DmLinearGrad, for ops that multiply by a weight as `linear` does. */
+export const linearGradKernel: Kernel<
   { dy: tf.Tensor; x: tf.Tensor; weight: tf.Tensor; preactivation: tf.Tensor | undefined },
-  Attributes
->({
+  LinearAttributes
+> = defineKernel({
   name: 'DmLinearGrad',
   composed: ({ dy, x, weight, preactivation }, { biased, inputGradient }) => {
     const upstream =
@@ -66,7 +75,11 @@ defineGradient(kernel, {
   inputs: ['x', 'weight'],
   outputs: ['', 'preactivation'],
   gradient: (dy, { x, weight, preactivation }, attributes) => {
-    const [dWeight, ...rest] = runKernel(gradKernel, { dy, x, weight, preactivation }, attributes);
+    const [dWeight, ...rest] = runKernel(
+      linearGradKernel,
+      { dy, x, weight, preactivation },
+      attributes,
+    );
     const bias = attributes.biased ? rest.shift() : undefined;
     return { x: rest[0], weight: dWeight, bias };
   },
@@ -89,7 +102,7 @@ export function linear(
   options: LinearOptions = {},
 ): tf.Tensor {
   checkShapes(x, weight, bias);
-  const attributes: Attributes = {
+  const attributes: LinearAttributes = {
     activation: options.activation ?? 'none',
     precision: options.precision ?? 'float32',
     biased: bias !== null,

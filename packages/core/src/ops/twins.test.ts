@@ -79,8 +79,8 @@ const masked = [
   [2, 3, 4],
 ];
 
-const diffuseCases: Case[] = ['keys', 'values'].map((kind) => {
-  const noise = (x: Tensors): ops.Noise =>
+const diffuseCases: Case[] = ['keys', 'values'].flatMap((kind) => {
+  const noiseOf = (x: Tensors): ops.Noise =>
     kind === 'values'
       ? { values: at(x, 1) }
       : {
@@ -90,16 +90,38 @@ const diffuseCases: Case[] = ['keys', 'values'].map((kind) => {
             'int32',
           ),
         };
+  const shapes = [[2, 5, 6], ...(kind === 'values' ? [[2, 3, 6]] : [])];
+  const from = (x: Tensors): ops.DiffusedPatches => ({
+    patches: at(x, 0),
+    indices: int32(masked),
+    signal: tf.tensor1d([0.5, 1]),
+    noiseScale: tf.tensor1d([0.8, 0]),
+    noise: noiseOf(x),
+  });
+  const throughLinear =
+    (diffusedLinear: typeof ops.diffusedLinear) =>
+    (...x: Tensors) =>
+      diffusedLinear(from(x), { weight: at(x, shapes.length), bias: at(x, shapes.length + 1) });
   const run =
     (diffuse: typeof ops.diffuse) =>
-    (...x: Tensors) =>
-      diffuse(at(x, 0), int32(masked), tf.tensor1d([0.5, 1]), tf.tensor1d([0.8, 0]), noise(x));
-  return {
-    name: `diffuse, noise by ${kind}`,
-    shapes: [[2, 5, 6], ...(kind === 'values' ? [[2, 3, 6]] : [])],
-    op: run(ops.diffuse),
-    twin: run(ops.diffuseReference),
-  };
+    (...x: Tensors) => {
+      const { patches, indices, signal, noiseScale, noise } = from(x);
+      return diffuse(patches, indices, signal, noiseScale, noise);
+    };
+  return [
+    {
+      name: `diffuse, noise by ${kind}`,
+      shapes,
+      op: run(ops.diffuse),
+      twin: run(ops.diffuseReference),
+    },
+    {
+      name: `diffusedLinear, noise by ${kind}`,
+      shapes: [...shapes, [4, 6], [4]],
+      op: throughLinear(ops.diffusedLinear),
+      twin: throughLinear(ops.diffusedLinearReference),
+    },
+  ];
 });
 
 const lossCases: Case[] = [false, true].map((normalizeTargets) => {

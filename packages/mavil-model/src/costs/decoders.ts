@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The costs of the decoders and of their reconstruction losses, op by op as `decode` runs them.
-import { targetPatchValues, targetValues, tokenCount } from '../config.ts';
+import { patchValues, targetPatchValues, targetValues, tokenCount } from '../config.ts';
 import type { Modality, ModelConfig } from '../config.ts';
 import { windowAttention } from '../audio-decoder.ts';
 import { shownModality } from '../decoder.ts';
@@ -10,6 +10,7 @@ import { cosineWindowBlock } from './cosine-window.ts';
 import {
   block,
   concat,
+  diffusedLinear,
   layerNorm,
   linear,
   placeTokens,
@@ -141,13 +142,24 @@ function shownTokens(config: ModelConfig, ledger: Ledger, input: Input): Tokens 
 
 function maskedTokens(config: ModelConfig, ledger: Ledger, { modality, masked }: Input): Tokens {
   const { decoder } = config;
-  const { count } = masked;
-  const diffused = config.masked.kind === 'diffused';
-  const noised = tokensOf(ledger.batch, count, diffused ? targetPatchValues(config, modality) : 0);
-  const x = diffused
-    ? linear(ledger, `${modality}Decoder`, noised, decoder.width, true)
-    : repeatToken(ledger, ledger.batch, count, decoder.width);
+  const x =
+    config.masked.kind === 'diffused'
+      ? embedDiffused(config, ledger, modality, masked)
+      : repeatToken(ledger, ledger.batch, masked.count, decoder.width);
   return placeTokens(ledger, decoder, x, masked.buffer);
+}
+
+function embedDiffused(
+  config: ModelConfig,
+  ledger: Ledger,
+  modality: Modality,
+  masked: Tokens,
+): Tokens {
+  const values = targetPatchValues(config, modality);
+  // Single frames of a patch are rows of their own.
+  const whole = values === patchValues(config, modality);
+  const rows = whole ? masked : tokensOf(ledger.batch, masked.count, 1);
+  return diffusedLinear(ledger, `${modality}Decoder`, rows, values, config.decoder.width);
 }
 
 function classTokensOf(config: ModelConfig, ledger: Ledger, input: Input): Tokens[] {

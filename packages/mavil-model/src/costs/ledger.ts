@@ -133,6 +133,23 @@ export function linear(
   return tokensOf(x.clips, x.count, outWidth);
 }
 
+/**
+ * `diffusedLinear` of `values` values a masked patch: x_t is made again for the gradient of the weight, from the patches, which are input,
+ * their indices, and two factors a clip.
+ */
+export function diffusedLinear(
+  ledger: Ledger,
+  module: CostModule,
+  indices: Tokens,
+  values: number,
+  outWidth: number,
+): Tokens {
+  const { clips, count } = indices;
+  ledger.keep(indices.buffer, tokensOf(clips, 1, 1).buffer, tokensOf(clips, 1, 1).buffer);
+  ledger.multiply(module, clips * count * values * outWidth, 1);
+  return tokensOf(clips, count, outWidth);
+}
+
 /** `layerNorm`: its input, a mean and a deviation for each token. */
 export function layerNorm(ledger: Ledger, x: Tokens): Tokens {
   ledger.keep(x.buffer, tokensOf(x.clips, x.count, 2).buffer);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The counted costs beside a real step: every BatchMatMul that the composed kernels run on tfjs's cpu backend, and every buffer that the
 // tape holds when the forward pass ends, once what no gradient needs is gone.
-import { disposeTree, makeKey, valueAndGrads } from '@diffmavil/core';
+import { disposeTree, makeKey, tensorsIn, valueAndGrads } from '@diffmavil/core';
 import { devices, savedBytes } from '@diffmavil/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
@@ -85,7 +85,7 @@ function execute(config: ModelConfig, ratios: MaskRatios): Executed {
   try {
     const step = valueAndGrads(() => {
       const outputs = pretrainForward(config, parameters, inputs, ratios);
-      kept = savedBytes(outputs.loss, Object.values(parameters));
+      kept = savedBytes(outputs.loss, Object.values(parameters), tensorsIn(inputs));
       phase = 'backward';
       return outputs;
     }, parameters);
