@@ -26,10 +26,13 @@ export function resetDelegatedKernels(): void {
   counts.clear();
 }
 
-/** Kernel names of tfjs's cpu backend. Loads it, which also registers the backend `cpu`. */
+/**
+ * Kernels of tfjs's cpu backend, but for those of `@diffmavil/core`, which are there once they ran on it: core composes them of the kernels
+ * of the backend that they run on. Loads it, which also registers the backend `cpu`.
+ */
 export function delegableKernels(): KernelConfig[] {
   cpuPackage();
-  return tf.getKernelsForBackend('cpu');
+  return tf.getKernelsForBackend('cpu').filter(({ kernelName }) => !kernelName.startsWith('Dm'));
 }
 
 /** A private instance of another backend, for the kernels of one that lacks them. */
