@@ -10,7 +10,6 @@ import {
   initializeParameters,
   modalities,
   patchValues,
-  pretrainForward,
   presetMasking,
   presets,
   tokenCount,
@@ -20,9 +19,10 @@ import type { Modality, ModalityInput, ModelConfig } from '@diffmavil/model';
 import { adaptiveBatchSize, maskRatio } from '@diffmavil/schedulers';
 import type { MaskRatioCurriculum } from '@diffmavil/schedulers';
 import { trainStep } from '@diffmavil/trainer';
-import type { LossOutputs, TrainState } from '@diffmavil/trainer';
+import type { TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
 import { BenchError } from './bench-error.ts';
+import { pretrainLoss } from './pretrain-loss.ts';
 import { figure, markdownTable } from './report.ts';
 import { median, pairedRatio, quantile } from './rounds.ts';
 import { optimizer, trainerOptimizer } from './step-setup.ts';
@@ -225,16 +225,11 @@ async function runStep(
       return [m, { patches, ...drawInput(row.config, m, ratio, batch, fold(key, m)) }];
     }),
   );
-  const loss = (parameters: TrainState['parameters']): LossOutputs => {
-    const outputs = pretrainForward(row.config, parameters, inputs, ratio);
-    // What a training run keeps: the losses.
-    const scalars = Object.entries(outputs).filter(([, tensor]) => tensor.size === 1);
-    return Object.fromEntries(scalars) as LossOutputs;
-  };
+  const loss = pretrainLoss(row.config, ratio);
   const { learningRate } = optimizer;
   const how = { step: row.steps, learningRate, optimizer: trainerOptimizer, clips: [] };
   const start = performance.now();
-  const done = await trainStep(row.state, loss, how);
+  const done = await trainStep(row.state, (parameters) => loss(parameters, inputs), how);
   row.ms += performance.now() - start;
   row.state = done.state;
   row.steps++;
@@ -260,7 +255,10 @@ export function drawInput(
   const orders = clips.flatMap((clip) => [...drawMask(config, modality, ratio, clip)]);
   return {
     order: tf.tensor2d(orders, [batch, tokenCount(config, modality)], 'int32'),
-    timesteps: clips.map((_, clip) => 1 + ((100 * (clip + 1)) % 1000)),
+    timesteps: tf.tensor1d(
+      clips.map((_, clip) => 1 + ((100 * (clip + 1)) % 1000)),
+      'int32',
+    ),
     noise: { keys: tf.tensor2d(keysTensorData(clips), [batch, 4], 'int32') },
   };
 }

@@ -16,7 +16,7 @@ describe.skipIf(missing)(`the host's step${note}`, () => {
       precisions: ['float32'],
       batch: 2,
       maskRatio: 0.8,
-      steps: 4,
+      steps: 8,
       log: () => undefined,
     });
     const [tiny] = results;

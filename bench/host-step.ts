@@ -2,25 +2,18 @@
 // What the host does for a training step on a device: the time to start everything, on the emulated device with kernels left out, so
 // that nothing else is measured. No GPU takes part; one that runs the step faster than the host starts it would wait for the host.
 import { type Precision, adamwUpdate } from '@diffmavil/core';
-import {
-  modalities,
-  parameterShapes,
-  patchValues,
-  presets,
-  pretrainForward,
-  tokenCount,
-} from '@diffmavil/model';
+import { modalities, parameterShapes, patchValues, presets, tokenCount } from '@diffmavil/model';
 import type { Modality, ModalityInput, ModelConfig, PresetName } from '@diffmavil/model';
 import { cudaBackendName, registerCuda } from '@diffmavil/native';
-import { stepGradients } from '@diffmavil/trainer';
-import type { LossOutputs, StepGradients, TrainState } from '@diffmavil/trainer';
+import { stepGradients, stepGraphs } from '@diffmavil/trainer';
+import type { StartedStep, StepGradients, TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
 import { join } from 'node:path';
-import { capturedPasses } from './captured-passes.ts';
 import { root } from './machine.ts';
+import { prepared, pretrainLoss } from './pretrain-loss.ts';
 import { figure, markdownTable } from './report.ts';
 import { median } from './rounds.ts';
-import { optimizer } from './step-setup.ts';
+import { optimizer, trainerOptimizer } from './step-setup.ts';
 
 export interface HostStep {
   readonly preset: PresetName;
@@ -33,7 +26,7 @@ export interface HostStep {
   readonly passesMs: number;
   /** Starting AdamW, and dropping the gradients. */
   readonly updateMs: number;
-  /** Starting the passes as one graph. */
+  /** Starting all of it as one graph. */
   readonly replayMs: number;
 }
 
@@ -86,12 +79,9 @@ function hostStep(preset: PresetName, precision: Precision, options: HostStepOpt
   const config = presets[preset];
   const batch = batchOf(config, options.batch);
   let state = zeroState(config);
-  const loss = (own: TrainState['parameters'], inputs = batch): LossOutputs => {
-    const outputs = pretrainForward(config, own, inputs, options.maskRatio, { precision });
-    const scalars = Object.entries(outputs).filter(([, tensor]) => tensor.size === 1);
-    return Object.fromEntries(scalars) as LossOutputs;
-  };
-  const captured = capturedPasses(() => state.parameters, loss);
+  const lossOf = pretrainLoss(config, options.maskRatio, precision);
+  const loss = (own: TrainState['parameters']): ReturnType<typeof lossOf> => lossOf(own, batch);
+  const graphs = stepGraphs()!;
   const turns: Record<'passes' | 'update' | 'replay', number[]> = {
     passes: [],
     update: [],
@@ -115,11 +105,16 @@ function hostStep(preset: PresetName, precision: Precision, options: HostStepOpt
       );
       drop(passes);
     });
-    drop(timed(turns.replay, () => captured.run(batch)));
+    const how = { ...optimizer, optimizer: trainerOptimizer, step, clips: [] };
+    const started: StartedStep = timed(turns.replay, () =>
+      graphs.start(state, prepared(batch, lossOf), how),
+    );
+    state = started.state;
+    tf.dispose({ ...started.figures });
   }
   const { result, calls } = countKernels(() => stepGradients(state.parameters, loss));
   drop(result);
-  captured.dispose();
+  graphs.dispose();
   tf.dispose([state.parameters, state.firstMoments, state.secondMoments]);
   tf.dispose(batch as unknown as tf.TensorContainer);
   // The first turns compile and record.

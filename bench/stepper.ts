@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model in training on the active backend, one `trainStep` of the trainer at a time: forward, backward, gradient norm and check, AdamW.
 import { createHash } from 'node:crypto';
-import { pretrainForward } from '@diffmavil/model';
 import type { Precision } from '@diffmavil/core';
-import { finishStep, trainStep } from '@diffmavil/trainer';
-import type { LossOutputs, TrainState } from '@diffmavil/trainer';
+import { readStep, startStep, stepGraphs } from '@diffmavil/trainer';
+import type { StepGraphs, TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
-import { capturedPasses } from './captured-passes.ts';
-import type { CapturedPasses } from './captured-passes.ts';
+import { BenchError } from './bench-error.ts';
 import { startKernelProfile } from './kernel-profile.ts';
 import type { KernelTime } from './kernel-profile.ts';
+import { prepared, pretrainLoss } from './pretrain-loss.ts';
 import { optimizer, readBatch, readState, trainerOptimizer } from './step-setup.ts';
 import type { StepSetup } from './step-setup.ts';
 import { startWaitTimer } from './wait-timer.ts';
@@ -30,8 +29,8 @@ export interface StepProfile {
 
 export interface Stepper {
   readonly parameters: number;
-  /** How often captured passes ran plainly, were recorded, were replayed; null for plain steps. */
-  readonly captures: CapturedPasses['counts'] | null;
+  /** How often captured steps ran plainly, were recorded, were replayed; null for plain steps. */
+  readonly captures: StepGraphs['counts'] | null;
   readonly run: (count: number) => Promise<Steps>;
   readonly profile: (count: number) => Promise<StepProfile>;
   /** SHA-256 of the weights as they are now. */
@@ -41,8 +40,9 @@ export interface Stepper {
 
 /**
  * Loads the setup's files. The same batch is used in every step.
- * @param options `repeats`: how often each clip of the files is in the batch, 1 by default; `capture`: whether the passes are recorded once
+ * @param options `repeats`: how often each clip of the files is in the batch, 1 by default; `capture`: whether the step is recorded once
  *   and replayed.
+ * @throws BenchError where the backend cannot record.
  */
 export function makeStepper(
   folder: string,
@@ -54,16 +54,11 @@ export function makeStepper(
   const batch = readBatch(folder, setup.config, repeats);
   let step = 0;
 
-  const forward = (parameters: TrainState['parameters'], inputs = batch): LossOutputs => {
-    const outputs = pretrainForward(setup.config, parameters, inputs, setup.maskRatio, {
-      precision,
-    });
-    // What a training run keeps: the losses.
-    return Object.fromEntries(
-      Object.entries(outputs).filter(([, tensor]) => tensor.size === 1),
-    ) as LossOutputs;
-  };
-  const passes = capture ? capturedPasses(() => state.parameters, forward) : null;
+  const loss = pretrainLoss(setup.config, setup.maskRatio, precision);
+  const graphs = capture ? stepGraphs() : null;
+  if (capture && graphs === null) {
+    throw new BenchError(`bench: expected a backend that records steps, got ${tf.getBackend()}`);
+  }
   const one = async (): Promise<number> => {
     const options = {
       step,
@@ -71,10 +66,10 @@ export function makeStepper(
       optimizer: trainerOptimizer,
       clips: [],
     };
-    const done =
-      passes === null
-        ? await trainStep(state, forward, options)
-        : await finishStep(state, passes.run(batch), options);
+    const started =
+      graphs?.start(state, prepared(batch, loss), options) ??
+      startStep(state, (parameters) => loss(parameters, batch), options);
+    const done = await readStep(started, options);
     state = done.state;
     step++;
     return done.figures.loss;
@@ -99,7 +94,7 @@ export function makeStepper(
   };
   return {
     parameters: Object.values(state.parameters).reduce((sum, { size }) => sum + size, 0),
-    captures: passes?.counts ?? null,
+    captures: graphs?.counts ?? null,
     run,
     profile: async (count) => {
       const stop = startKernelProfile();
@@ -127,7 +122,7 @@ export function makeStepper(
       return hash.digest('hex');
     },
     dispose: () => {
-      passes?.dispose();
+      graphs?.dispose();
       tf.dispose([state, batch] as unknown as tf.TensorContainer);
     },
   };

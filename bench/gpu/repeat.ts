@@ -35,8 +35,8 @@ export const repeat: Suite = {
 
   async run({ preset = 'small', precision = 'float32' }, options, report) {
     const batch = options.emulated ? 2 : 16;
-    // A captured step runs, is recorded, perhaps once more, and is replayed.
-    const steps = options.emulated ? 4 : 10;
+    // Captured steps run three times op by op, are recorded, and replayed from then on.
+    const steps = options.emulated ? 6 : 10;
     const files = await stepFiles(preset, batch, maskRatio, options);
     const train = (capture = false): Promise<Outcome> =>
       trainHere(files, precision, steps, capture);

@@ -8,16 +8,16 @@ import {
   modalities,
   patchValues,
   presets,
-  pretrainForward,
   tokenCount,
 } from '@diffmavil/model';
 import type { Modality, ModalityInput, ModelConfig, PresetName } from '@diffmavil/model';
 import { delegatedKernels } from '@diffmavil/native';
-import { finishStep, stepGradients } from '@diffmavil/trainer';
-import type { LossOutputs, TrainState } from '@diffmavil/trainer';
+import { readStep, stepStarter } from '@diffmavil/trainer';
+import type { GraphChoice, TrainState } from '@diffmavil/trainer';
 import * as tf from '@tensorflow/tfjs-core';
 import { useBackend } from '../backends.ts';
 import { drawInput } from '../curriculum.ts';
+import { prepared, pretrainLoss } from '../pretrain-loss.ts';
 import { median, quantile } from '../rounds.ts';
 import { stepFlops } from '../step-flops.ts';
 import { optimizer, trainerOptimizer } from '../step-setup.ts';
@@ -80,6 +80,7 @@ async function trainingRow(
   const seconds = (performance.now() - start) / 1000;
   const extraTensors = tf.memory().numTensors - tensorsBefore;
   const { unreliable: _, ...memory } = tf.memory();
+  const graphs = run.choice();
   run.dispose();
 
   const losses = steps.map(({ loss }) => loss);
@@ -93,6 +94,7 @@ async function trainingRow(
     clipsPerSecond: (batch * options.steps) / seconds,
     stepMs: { median: median(stepMs), p10: quantile(stepMs, 0.1), p90: quantile(stepMs, 0.9) },
     inputMs: { median: median(steps.map(({ inputMs }) => inputMs)) },
+    graphs,
     hostShare: sum(steps.map(({ hostMs }) => hostMs)) / sum(stepMs),
     flops,
     mfu: mfuOf(flops, median(stepMs), precision, options),
@@ -120,6 +122,8 @@ export function mfuOf(
 
 interface Run {
   readonly step: () => Promise<StepFigures>;
+  /** Whether steps are graphs, once that is decided. */
+  readonly choice: () => GraphChoice | null;
   readonly dispose: () => void;
 }
 
@@ -133,6 +137,9 @@ function startRun(config: ModelConfig, precision: Precision, batch: number): Run
   let step = 0;
   const clips = Object.fromEntries(modalities(config).map((m) => [m, clipMaker(config, m, batch)]));
   const timer = startWaitTimer();
+  const loss = pretrainLoss(config, maskRatio, precision);
+  let choice: GraphChoice | null = null;
+  const starter = stepStarter((made) => (choice = made));
 
   const makeInputs = (): Record<string, ModalityInput> => {
     const key = fold(makeKey(2), step);
@@ -148,16 +155,11 @@ function startRun(config: ModelConfig, precision: Precision, batch: number): Run
   return {
     // As the trainer's loop: the next batch is made while the device computes.
     step: async () => {
-      const loss = (weights: TrainState['parameters']): LossOutputs => {
-        const outputs = pretrainForward(config, weights, inputs, maskRatio, { precision });
-        const scalars = Object.entries(outputs).filter(([, tensor]) => tensor.size === 1);
-        return Object.fromEntries(scalars) as LossOutputs;
-      };
       const begun = performance.now();
       const waited = timer.waitedMs();
       const { learningRate } = optimizer;
       const how = { step, learningRate, optimizer: trainerOptimizer, clips: [] };
-      const finished = finishStep(state, stepGradients(state.parameters, loss), how);
+      const finished = readStep(starter.start(state, prepared(inputs, loss), how), how);
       tf.dispose(inputs as unknown as tf.TensorContainer);
       step++;
       const started = performance.now();
@@ -165,12 +167,15 @@ function startRun(config: ModelConfig, precision: Precision, batch: number): Run
       const inputMs = performance.now() - started;
       const done = await finished;
       const stepMs = performance.now() - begun;
+      starter.took(stepMs);
       state = done.state;
       const hostMs = stepMs - inputMs - (timer.waitedMs() - waited);
       return { loss: done.figures.loss, inputMs, stepMs, hostMs };
     },
+    choice: () => choice,
     dispose: () => {
       timer.stop();
+      starter.dispose();
       tf.dispose([state, inputs] as unknown as tf.TensorContainer);
     },
   };

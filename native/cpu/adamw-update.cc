@@ -16,7 +16,7 @@ namespace dm::cpu {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements a chunk
-constexpr std::size_t kFixed = 5;       // numbers before those of the parameters
+constexpr std::size_t kFixed = 4;       // numbers before those of the parameters
 constexpr std::size_t kEach = 3;        // numbers of a parameter
 
 struct Chunk {
@@ -34,22 +34,22 @@ void keep(const AdamwStep&, const AdamwBlocks& blocks, std::int64_t begin, std::
   copy(blocks.second, blocks.second_out);
 }
 
-// buffers: parameter, gradient, first, second of each of n parameters; gradientScale []; then parameter, first, second of each,
-// which may be those given. numbers: [n, beta1, beta2, epsilon, step, then count, learningRate, weightDecay of each].
+// buffers: parameter, gradient, first, second of each of n parameters; gradientScale []; rates [3]; then parameter, first, second of
+// each, which may be those given. numbers: [n, beta1, beta2, epsilon, then count, rateScale, weightDecay of each].
 // A scale that is not finite leaves everything as it was.
 Status update(const OpArguments& arguments) {
   Arguments in("DmAdamwUpdate", arguments, arguments.buffer_count, kFixed);
   const auto n = static_cast<std::size_t>(in.count(0));
-  if (in.ok() && (arguments.buffer_count != 7 * n + 1 ||
+  if (in.ok() && (arguments.buffer_count != 7 * n + 2 ||
                   in.number_count() < kFixed + kEach * n)) {
-    in.fail(std::to_string(7 * n + 1) + " buffers and " + std::to_string(kFixed + kEach * n) +
+    in.fail(std::to_string(7 * n + 2) + " buffers and " + std::to_string(kFixed + kEach * n) +
                 " numbers",
             std::to_string(arguments.buffer_count) + " and " + std::to_string(in.number_count()));
   }
   const float* scale = in.buffer<float>(4 * n, 1);
   const double beta1 = in.number(1);
   const double beta2 = in.number(2);
-  const double step = in.number(4);
+  const float* rates = in.buffer<float>(4 * n + 1, 3);
   if (!in.ok()) return in.status();
   const AdamwStep common{.gradient_scale = *scale,
                          .beta1 = static_cast<float>(beta1),
@@ -57,7 +57,7 @@ Status update(const OpArguments& arguments) {
                          .beta2 = static_cast<float>(beta2),
                          .one_minus_beta2 = static_cast<float>(1 - beta2),
                          .epsilon = static_cast<float>(in.number(3)),
-                         .root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step))),
+                         .root_scale = rates[2],
                          .decay = 1,
                          .rate = 0};
   std::vector<AdamwStep> steps(n, common);
@@ -65,10 +65,11 @@ Status update(const OpArguments& arguments) {
   std::vector<Chunk> chunks;
   for (std::size_t i = 0; i < n && in.ok(); ++i) {
     const std::int64_t count = in.count(kFixed + kEach * i);
-    const double rate = in.number(kFixed + kEach * i + 1);
-    steps[i].decay = static_cast<float>(1 - rate * in.number(kFixed + kEach * i + 2));
-    steps[i].rate = static_cast<float>(rate / (1 - std::pow(beta1, step)));
-    const std::size_t out = 4 * n + 1 + 3 * i;
+    const double rate_scale = in.number(kFixed + kEach * i + 1);
+    const double weight_decay = in.number(kFixed + kEach * i + 2);
+    steps[i].decay = 1 - rates[0] * static_cast<float>(rate_scale * weight_decay);
+    steps[i].rate = rates[1] * static_cast<float>(rate_scale);
+    const std::size_t out = 4 * n + 2 + 3 * i;
     blocks[i] = {.parameter = in.buffer<float>(4 * i, count),
                  .gradient = in.buffer<float>(4 * i + 1, count),
                  .first = in.buffer<float>(4 * i + 2, count),

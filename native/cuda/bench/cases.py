@@ -126,10 +126,11 @@ def info_nce(g, batch, width):
 def adamw(g, shapes):
     tensors = [[_random(g, *shape, scale=0.02) for _ in range(3)] + [_random(g, *shape, scale=1e-4).square()] for shape in shapes]
     one = torch.ones(1, device=g.place)
-    inputs = [t for parameter, gradient, first, second in tensors for t in (parameter, gradient, first, second)] + [one]
     outputs = [_empty(g, *shape) for shape in shapes for _ in range(3)]
     rate, decay, step = 4e-4, 1e-2, 10
-    numbers = [len(shapes), 0.9, 0.95, 1e-8, step] + [n for shape in shapes for n in (math.prod(shape), rate, decay)]
+    rates = torch.tensor([rate, rate / (1 - 0.9**step), (1 - 0.95**step) ** -0.5], device=g.place)
+    inputs = [t for parameter, gradient, first, second in tensors for t in (parameter, gradient, first, second)] + [one, rates]
+    numbers = [len(shapes), 0.9, 0.95, 1e-8] + [n for shape in shapes for n in (math.prod(shape), 1, decay)]
 
     def reference():
         results = []

@@ -19,6 +19,7 @@ constexpr double kBeta1 = 0.9;
 constexpr double kBeta2 = 0.95;
 constexpr double kEpsilon = 1e-8;
 constexpr double kStep = 3;
+constexpr double kRate = 0.02;  // of all; each tensor has a part or a multiple of it
 constexpr float kScale = 0.5f;
 
 struct Tensor {
@@ -37,14 +38,17 @@ Tensor tensor(std::size_t count, unsigned salt, double rate, double decay) {
 std::string run(std::vector<Tensor>& tensors, bool in_place = false, float gradient_scale = kScale) {
   std::vector<dm::Buffer> buffers;
   std::vector<float> scale{gradient_scale};
-  std::vector<double> numbers{static_cast<double>(tensors.size()), kBeta1, kBeta2, kEpsilon, kStep};
+  std::vector<float> rates{static_cast<float>(kRate), static_cast<float>(kRate / (1 - std::pow(kBeta1, kStep))),
+                           static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, kStep)))};
+  std::vector<double> numbers{static_cast<double>(tensors.size()), kBeta1, kBeta2, kEpsilon};
   for (Tensor& t : tensors) {
     for (auto* values : {&t.parameter, &t.gradient, &t.first, &t.second}) {
       buffers.push_back(buffer_of(*values));
     }
-    numbers.insert(numbers.end(), {static_cast<double>(t.parameter.size()), t.rate, t.decay});
+    numbers.insert(numbers.end(), {static_cast<double>(t.parameter.size()), t.rate / kRate, t.decay});
   }
   buffers.push_back(buffer_of(scale));
+  buffers.push_back(buffer_of(rates));
   for (Tensor& t : tensors) {
     buffers.push_back(buffer_of(in_place ? t.parameter : t.parameter_out));
     buffers.push_back(buffer_of(in_place ? t.first : t.first_out));

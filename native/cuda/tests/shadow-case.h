@@ -79,10 +79,12 @@ inline void update(const There& from, const There& to) {
   Values squares = noise(from.bytes() / 4, 7);
   for (float& value : squares) value *= value;
   const There second(squares), scale(Values{1.0f});
+  // Rate 0.1, step 2: 0.1 / (1 - 0.9^2), 1 / sqrt(1 - 0.95^2).
+  const There rates(Values{0.1f, 0.5263158f, 3.2025631f});
   CHECK_EQUAL(run("DmAdamwUpdate",
                   {from.buffer(), gradient.buffer(), first.buffer(), second.buffer(), scale.buffer(),
-                   to.buffer(), first.buffer(), second.buffer()},
-                  {1, 0.9, 0.95, 1e-8, 2, static_cast<double>(from.bytes() / 4), 0.1, 0.05}),
+                   rates.buffer(), to.buffer(), first.buffer(), second.buffer()},
+                  {1, 0.9, 0.95, 1e-8, static_cast<double>(from.bytes() / 4), 1, 0.05}),
               "");
 }
 

@@ -16,6 +16,7 @@ namespace {
 struct Step {
   There x{noise(kRows * kIn, 3)}, y{unwritten(kRows * kOut)}, gradient{noise(kOut * kIn, 5)},
       first{Values(kOut * kIn)}, second{Values(kOut * kIn)}, scale{Values{1.0f}};
+  There rates{Values{0.1f, 1.0f, 4.4721360f}};  ///< rate 0.1, step 1: 0.1 / (1 - 0.9), 1 / sqrt(1 - 0.95)
 
   void forward(const There& weight) const {
     CHECK_EQUAL(run("DmLinear", {x.buffer(), weight.buffer(), y.buffer()}, {kRows, kIn, kOut, 0, 0, 1}), "");
@@ -23,8 +24,8 @@ struct Step {
   void update(const There& weight) const {
     CHECK_EQUAL(run("DmAdamwUpdate",
                     {weight.buffer(), gradient.buffer(), first.buffer(), second.buffer(), scale.buffer(),
-                     weight.buffer(), first.buffer(), second.buffer()},
-                    {1, 0.9, 0.95, 1e-8, 1, kOut * kIn, 0.1, 0.05}),
+                     rates.buffer(), weight.buffer(), first.buffer(), second.buffer()},
+                    {1, 0.9, 0.95, 1e-8, kOut * kIn, 1, 0.05}),
                 "");
   }
 };

@@ -7,6 +7,7 @@ import { type BackendMemory, NativeBackend, bytesPerElement } from '../backend.t
 import { dtypeCode } from '../binding.ts';
 import type { Addon } from '../binding.ts';
 import { Delegate } from '../delegate.ts';
+import type { captureSteps } from './capture-steps.ts';
 import { type Device, DeviceBinding } from './device.ts';
 import { Processor } from './processor.ts';
 
@@ -25,6 +26,8 @@ export interface CudaMemory extends BackendMemory {
 
 export class CudaBackend extends NativeBackend {
   readonly device: Device;
+  /** For programs that know a backend by what it can do; absent with DIFFMAVIL_CUDA_GRAPHS=off. */
+  captureSteps?: typeof captureSteps;
   override readonly binding: DeviceBinding;
 
   constructor(device: Device, addon: Addon) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps as CUDA graphs: the ops of a function of tensors are recorded once for each shape of its inputs and then started all at once,
 // which spares the host everything else that the function does.
+import { mapTensors } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NativeBuffer } from '../binding.ts';
@@ -11,16 +12,23 @@ import type { Device, DeviceGraph } from './device.ts';
 export type Tensors = Readonly<Record<string, Tensor>>;
 
 /** A function whose calls are recorded and replayed. */
-export interface CapturedSteps<I extends Tensors, O extends Tensors> {
+export interface CapturedSteps<I extends Tensors, O extends Tensors, How = void> {
   /**
    * The results of `f` for these inputs. Those of a graph stay the graph's own: the next call with inputs of the same shapes writes into
    * them, and disposing them does nothing to the graph.
    */
-  (inputs: I): O;
+  (inputs: I, how: How): O;
   /** How often `f` was called, recorded and replayed. */
   readonly counts: { readonly plain: number; readonly recorded: number; readonly replayed: number };
   /** Frees the graphs and their memory. */
   dispose(): void;
+}
+
+export interface CaptureOptions<How> {
+  /** What of `how` decides which ops are run: another string is another graph. Default: all of it, as JSON. */
+  readonly keyOf?: (how: How) => string;
+  /** How many shapes are remembered, with a graph and memory of its own each; the one met first is forgotten first. Default: all. */
+  readonly graphs?: number;
 }
 
 interface Graph<O extends Tensors> {
@@ -38,12 +46,13 @@ interface Graph<O extends Tensors> {
  * not one that was updated in place.
  *
  * @param f what it does may depend on its inputs' values through ops alone: it reads no values, draws nothing, and uses no number that changes
- *   between calls. On other backends it is called every time.
- * @throws Error when `f` reads values while it is recorded; nothing is kept of it.
+ *   between calls, but for those that the key of `how` tells apart. On other backends it is called every time.
+ * @throws Error when `f` reads values while it is recorded, DeviceError when the graph's memory is not there; nothing is kept of it.
  */
-export function captureSteps<I extends Tensors, O extends Tensors>(
-  f: (inputs: I) => O,
-): CapturedSteps<I, O> {
+export function captureSteps<I extends Tensors, O extends Tensors, How = void>(
+  f: (inputs: I, how: How) => O,
+  { keyOf = JSON.stringify, graphs: limit = Infinity }: CaptureOptions<How> = {},
+): CapturedSteps<I, O, How> {
   const graphs = new Map<string, Graph<O> | null>();
   const counts = { plain: 0, recorded: 0, replayed: 0 };
   const drop = (key: string): void => {
@@ -51,13 +60,17 @@ export function captureSteps<I extends Tensors, O extends Tensors>(
     graphs.delete(key);
     if (known) release(known);
   };
-  const call = (inputs: I): O => {
+  const call = (inputs: I, how: How): O => {
     const backend = tf.backend();
-    const key = keyOf(inputs);
+    const key = `${shapesOf(inputs)}; ${keyOf(how)}`;
     if (!(backend instanceof CudaBackend) || !graphs.has(key)) {
-      if (backend instanceof CudaBackend) graphs.set(key, null);
+      if (backend instanceof CudaBackend) {
+        // Its memory may be needed already for what runs plainly.
+        if (graphs.size >= limit) drop(graphs.keys().next().value!);
+        graphs.set(key, null);
+      }
       counts.plain++;
-      return tf.tidy(() => f(inputs) as tf.NamedTensorMap) as O;
+      return tf.tidy(() => f(inputs, how) as tf.NamedTensorMap) as O;
     }
     let known = graphs.get(key) ?? null;
     if (known !== null && isStale(known, backend)) {
@@ -65,7 +78,7 @@ export function captureSteps<I extends Tensors, O extends Tensors>(
       known = null;
     }
     if (known === null) {
-      known = record(backend, f, inputs);
+      known = record(backend, (own: I) => f(own, how), inputs);
       graphs.set(key, known);
       counts.recorded++;
     } else {
@@ -83,8 +96,8 @@ export function captureSteps<I extends Tensors, O extends Tensors>(
   });
 }
 
-/** Names, dtypes and shapes. */
-function keyOf(inputs: Tensors): string {
+/** With names and dtypes. */
+function shapesOf(inputs: Tensors): string {
   return Object.entries(inputs)
     .map(([name, { dtype, shape }]) => `${name} ${dtype} ${shape.join('x')}`)
     .join(', ');
@@ -108,6 +121,8 @@ function record<I extends Tensors, O extends Tensors>(
     return tf.keep(tf.engine().makeTensorFromTensorInfo(place));
   });
   const recording = { made: new Set<NativeBuffer>(), outside: new Set<NativeBuffer>() };
+  // The graph takes memory of its own from the driver, which plain calls may have left cached for others.
+  device.trim();
   device.captureBegin();
   binding.recording = recording;
   try {
@@ -127,8 +142,4 @@ function record<I extends Tensors, O extends Tensors>(
 function release({ graph, device, inputs, outputs }: Graph<Tensors>): void {
   device.free(graph);
   tf.dispose([inputs, outputs] as tf.NamedTensorMap[]);
-}
-
-function mapTensors<T extends Tensors>(tensors: T, f: (x: Tensor) => Tensor): T {
-  return Object.fromEntries(Object.entries(tensors).map(([name, x]) => [name, f(x)])) as T;
 }

@@ -55,6 +55,18 @@ export function cudaMode(environment: NodeJS.ProcessEnv = process.env): CudaMode
   return mode as CudaMode;
 }
 
+/**
+ * Whether steps may be run as CUDA graphs: where that is faster, or never.
+ *
+ * @throws DeviceError when DIFFMAVIL_CUDA_GRAPHS says something else.
+ */
+export function cudaGraphs(environment: NodeJS.ProcessEnv = process.env): 'auto' | 'off' {
+  const mode = environment['DIFFMAVIL_CUDA_GRAPHS'] ?? '';
+  if (mode === '' || mode === 'auto') return 'auto';
+  if (mode === 'off') return 'off';
+  throw new DeviceError(`cuda: expected DIFFMAVIL_CUDA_GRAPHS to be auto or off, got '${mode}'`);
+}
+
 let found: CudaSearch | undefined;
 
 /** Looks for the library and for devices, once per thread; never throws. */

@@ -3,9 +3,10 @@
 import { ConfigError, DeviceError } from '@diffmavil/core';
 import { registerBackend } from '../register.ts';
 import { CudaBackend, cudaBackendName } from './backend.ts';
+import { captureSteps } from './capture-steps.ts';
 import type { Device } from './device.ts';
 import { cudaKernels } from './kernels.ts';
-import { requireCuda } from './library.ts';
+import { cudaGraphs, requireCuda } from './library.ts';
 
 /** Above `diffmavil-cpu`, so that a program that leaves the choice to tfjs takes the GPU. */
 const priority = 5;
@@ -43,7 +44,9 @@ export function registerCuda(options: RegisterCudaOptions = {}): Device {
   }
   const { addon, library } = requireCuda();
   const device = opened(() => addon.openDevice(library, number));
-  registerBackend(cudaBackendName, cudaKernels, priority, () => new CudaBackend(device, addon));
+  const backend = new CudaBackend(device, addon);
+  if (cudaGraphs() === 'auto') backend.captureSteps = captureSteps;
+  registerBackend(cudaBackendName, cudaKernels, priority, () => backend);
   open = { number, device };
   return device;
 }

@@ -13,18 +13,18 @@ const updated = [0, 2, 3] as const;
 
 function adamwUpdate(call: KernelCall): TensorInfo[] {
   const { attrs, backend } = call;
-  const learningRates = attrs['learningRates'] as number[];
+  const rateScales = attrs['rateScales'] as number[];
   const weightDecays = attrs['weightDecays'] as number[];
-  const count = learningRates.length;
-  const numbers = ['beta1', 'beta2', 'epsilon', 'step'].map((name) => attrs[name] as number);
+  const count = rateScales.length;
+  const numbers = ['beta1', 'beta2', 'epsilon'].map((name) => attrs[name] as number);
   numbers.unshift(count);
   // Numbered, not named: there are thousands.
   const given: TensorInfo[] = [];
-  for (let place = 0; place <= inputsEach * count; place++) {
+  for (let place = 0; place < inputsEach * count + 2; place++) {
     given.push(floatInput(call, String(place)));
   }
   for (let i = 0; i < count; i++) {
-    numbers.push(sizeOf(given[inputsEach * i]!), learningRates[i]!, weightDecays[i]!);
+    numbers.push(sizeOf(given[inputsEach * i]!), rateScales[i]!, weightDecays[i]!);
   }
   const uses = new Map<object, number>();
   for (const { dataId } of given) uses.set(dataId, (uses.get(dataId) ?? 0) + 1);

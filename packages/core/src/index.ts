@@ -23,4 +23,4 @@ export {
   type Key,
 } from './random.ts';
 export { formatShape, shapeOf, type ShapeNames } from './shapes.ts';
-export { disposeTree, tensorsIn } from './trees.ts';
+export { disposeTree, mapTensors, tensorsIn } from './trees.ts';

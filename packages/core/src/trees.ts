@@ -14,6 +14,22 @@ export function disposeTree(tree: unknown): void {
   for (const tensor of tensorsIn(tree)) tensor.dispose();
 }
 
+/** The same records and arrays with `f` of each tensor in its place; other values, Maps among them, are taken over as they are. */
+export function mapTensors<Tree>(tree: Tree, f: (tensor: Tensor) => Tensor): Tree {
+  const mapped = (value: unknown): unknown => {
+    if (value instanceof Tensor) return f(value);
+    if (Array.isArray(value)) return value.map(mapped);
+    if (
+      typeof value !== 'object' ||
+      value === null ||
+      Object.getPrototypeOf(value) !== Object.prototype
+    )
+      return value;
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, mapped(inner)]));
+  };
+  return mapped(tree) as Tree;
+}
+
 function collect(tree: unknown, found: Set<Tensor>): void {
   if (typeof tree !== 'object' || tree === null || ArrayBuffer.isView(tree)) return;
   if (tree instanceof Tensor) {

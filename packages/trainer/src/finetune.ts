@@ -27,7 +27,7 @@ import { visibleTokens } from './finetune-masking.ts';
 import { classifierModel, initialWeights, layerScales } from './finetune-model.ts';
 import type { ProgressOutput } from './progress.ts';
 import { type RunRecord, differences, modelFolder, openRunFolder } from './run-folder.ts';
-import type { LossOutputs } from './step.ts';
+import type { PreparedBatch } from './step-graphs.ts';
 import { type Task, type TrainResult, train } from './train.ts';
 
 export interface FinetuneOptions {
@@ -135,7 +135,7 @@ function finetuneTask(config: FinetuneConfig, labels: readonly string[]): Task {
       };
       const audio = modality === 'video' ? null : inputs('audio');
       const video = modality === 'audio' ? null : inputs('video');
-      const loss = (parameters: Parameters): LossOutputs => {
+      const loss: PreparedBatch<FinetuneBatch>['loss'] = (parameters, { audio, video }) => {
         const keys = samples.map((sample) => fold(sample.key, 'drop-path', step));
         const options = { dropPath, keys, precision, checkpointing };
         const logits =
@@ -144,9 +144,14 @@ function finetuneTask(config: FinetuneConfig, labels: readonly string[]): Task {
             : oneLogits(model, parameters, modality, (audio ?? video)!, options);
         return { loss: classifierLoss(logits, samples, labels, config) };
       };
-      return { tensors: [audio, video], loss };
+      return { tensors: { audio, video }, loss };
     },
   };
+}
+
+interface FinetuneBatch {
+  readonly audio: ClassifierBatch | null;
+  readonly video: ClassifierBatch | null;
 }
 
 interface ClassifierBatch {

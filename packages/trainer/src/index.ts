@@ -51,14 +51,24 @@ export { finetuneRecipes } from './recipes.ts';
 export {
   type LossOutputs,
   NonFiniteError,
+  type StartedStep,
   type StepFigures,
   type StepGradients,
   type StepOptions,
   decays,
-  finishStep,
+  readStep,
+  startStep,
   stepGradients,
   trainStep,
 } from './step.ts';
+export {
+  type GraphChoice,
+  type PreparedBatch,
+  type StepGraphs,
+  type StepStarter,
+  stepGraphs,
+  stepStarter,
+} from './step-graphs.ts';
 export { type TraceRequest, type TracedTensor, traceStep } from './trace.ts';
 export { writeReport } from './report.ts';
 export type { TrainResult } from './train.ts';

@@ -27,6 +27,7 @@ import {
   pretrainForward,
   teacherTargets,
   tokenCount,
+  visibleTokenCount,
 } from '@diffmavil/model';
 import { type ModelFolder, loadModelFolder, saveModelFolder } from '@diffmavil/model/node';
 import { adaptiveBatchSize } from '@diffmavil/schedulers';
@@ -39,6 +40,7 @@ import { buildPreprocessor } from './data/preprocessing.ts';
 import type { ProgressOutput } from './progress.ts';
 import { type RunRecord, modelFolder, modelFolderOf, openRunFolder } from './run-folder.ts';
 import type { LossOutputs } from './step.ts';
+import type { PreparedBatch } from './step-graphs.ts';
 import { type Task, type TrainResult, train } from './train.ts';
 
 export interface PretrainOptions {
@@ -110,8 +112,7 @@ function pretrainTask(config: RunConfig, teacher: Teacher | null): Task {
     epochFigures: (epoch) => maskFigures(maskRatiosAt(masking, epoch, epochs)),
     prepare: (samples, epoch, step) => {
       const ratios = maskRatiosAt(masking, epoch, epochs);
-      const input = pretrainInput(model, samples, step, ratios);
-      const loss = (parameters: Parameters<typeof pretrainForward>[1]): LossOutputs => {
+      const loss: PreparedBatch<PerModality<ModalityInput>>['loss'] = (parameters, input) => {
         const patches = mapPresent(input, (own) => own.patches);
         const learned =
           teacher !== null && targets.kind === 'teacher'
@@ -130,9 +131,16 @@ function pretrainTask(config: RunConfig, teacher: Teacher | null): Task {
         );
         return Object.fromEntries(scalars) as LossOutputs;
       };
-      return { tensors: input, loss };
+      const tensors = pretrainInput(model, samples, step, ratios);
+      return { tensors, loss, key: visibleKey(model, ratios) };
     },
   };
+}
+
+/** How many tokens are visible: all that ratios decide. */
+function visibleKey(model: ModelConfig, ratios: MaskRatios): string {
+  const counts = modalities(model).map((m) => visibleTokenCount(model, m, maskRatioOf(ratios, m)));
+  return counts.join(' ');
 }
 
 /** As logged: `maskRatio`, or one for each modality. */
@@ -191,9 +199,9 @@ function noising(
 ): Pick<ModalityInput, 'timesteps' | 'noise'> {
   const noiseKeys = keysTensorData(keys.map((key) => fold(key, 'noise')));
   return {
-    timesteps: Int32Array.from(
-      keys,
-      (key) => 1 + Math.floor(uniformStream(fold(key, 'timestep'))() * timesteps),
+    timesteps: tf.tensor1d(
+      keys.map((key) => 1 + Math.floor(uniformStream(fold(key, 'timestep'))() * timesteps)),
+      'int32',
     ),
     noise: { keys: tf.tensor2d(noiseKeys, [keys.length, 4], 'int32') },
   };

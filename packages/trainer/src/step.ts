@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One optimizer step: loss and gradients, global norm, clip, AdamW, figures. Nothing is changed unless every figure is finite.
-import { adamwUpdate, disposeTree, globalNorm, valueAndGrads } from '@diffmavil/core';
+import { adamwRates, adamwUpdate, disposeTree, globalNorm, valueAndGrads } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { TrainState } from './checkpoint.ts';
 import type { OptimizerConfig } from './config.ts';
@@ -27,13 +27,17 @@ export class NonFiniteError extends Error {
   }
 }
 
-export interface StepOptions {
-  /** Steps done before this one. */
-  readonly step: number;
-  readonly learningRate: number;
+/** What steps of a run share. */
+export interface StepConstants {
   readonly optimizer: OptimizerConfig;
   /** Learning-rate factor by weight name; absent: 1. */
   readonly learningRateScales?: Readonly<Record<string, number>>;
+}
+
+export interface StepOptions extends StepConstants {
+  /** Steps done before this one. */
+  readonly step: number;
+  readonly learningRate: number;
   /** Clip names of the batch, for the error message. */
   readonly clips: readonly string[];
 }
@@ -47,6 +51,16 @@ export interface StepGradients {
   readonly norm: tf.Scalar;
 }
 
+/** A step on its way: `readStep` waits for it. */
+export interface StartedStep {
+  /** Weights and moments after it, or before it where a figure turns out not to be finite. */
+  readonly state: TrainState;
+  /** Its figures, each one value; `readStep` disposes them. */
+  readonly figures: Readonly<Record<string, tf.Tensor>>;
+}
+
+type Loss = (parameters: TrainState['parameters']) => LossOutputs;
+
 /**
  * Runs one step.
  * @param state Consumed: its tensors are disposed or reused by the returned state.
@@ -54,44 +68,73 @@ export interface StepGradients {
  */
 export async function trainStep(
   state: TrainState,
-  loss: (parameters: TrainState['parameters']) => LossOutputs,
+  loss: Loss,
   options: StepOptions,
 ): Promise<{ state: TrainState; figures: StepFigures }> {
-  return finishStep(state, stepGradients(state.parameters, loss), options);
+  return readStep(startStep(state, loss, options), options);
 }
 
-/** The forward and backward pass of a step. Reads no values, so that a device can record it. */
-export function stepGradients(
-  parameters: TrainState['parameters'],
-  loss: (parameters: TrainState['parameters']) => LossOutputs,
-): StepGradients {
+/** Starts a step and reads none of its values. @param state Consumed, as by `trainStep`. */
+export function startStep(state: TrainState, loss: Loss, options: StepOptions): StartedStep {
+  const rates = stepRates(options);
+  try {
+    return stepOf(state, loss, rates, options);
+  } finally {
+    rates.dispose();
+  }
+}
+
+/** What of a step's optimizer changes from step to step, [3]. */
+export function stepRates({ step, learningRate, optimizer }: StepOptions): tf.Tensor1D {
+  return tf.tensor1d(adamwRates({ learningRate, step: step + 1 }, optimizer));
+}
+
+/**
+ * Forward pass, backward pass, clipping and AdamW, as ops of tensors alone, so that a device can record it. The device decides by itself whether the
+ * figures are finite, and changes nothing where they are not.
+ * @param state Consumed, as by `trainStep`. @param rates As from `stepRates`.
+ */
+export function stepOf(
+  state: TrainState,
+  loss: Loss,
+  rates: tf.Tensor1D,
+  constants: StepConstants,
+): StartedStep {
+  const { outputs, grads, norm } = stepGradients(state.parameters, loss);
+  const figures = scalarsOf({ ...outputs, gradientNorm: norm });
+  const scale = updateScale(figures, norm, constants.optimizer.clipNorm);
+  try {
+    return { state: update(state, grads, scale, rates, constants), figures };
+  } catch (error) {
+    disposeTree(figures);
+    throw error;
+  } finally {
+    const others = Object.values(outputs).filter((tensor) => tensor.size !== 1);
+    disposeTree([others, grads, scale]);
+  }
+}
+
+/** The forward and backward pass of a step. Reads no values. */
+export function stepGradients(parameters: TrainState['parameters'], loss: Loss): StepGradients {
   const { outputs, grads } = valueAndGrads(() => loss(parameters), parameters);
   return { outputs, grads, norm: globalNorm(grads) };
 }
 
 /**
- * Updates the weights where the figures of a step are finite, and reads them. A device decides by itself whether they are, so that nobody waits
- * between the backward pass and the update.
- * @param state Consumed, as by `trainStep`.
- * @param gradients Disposed.
+ * Waits for the figures of a step.
  * @throws NonFiniteError when a figure is not finite; its `state` has the values from before.
  */
-export async function finishStep(
-  state: TrainState,
-  gradients: StepGradients,
+export async function readStep(
+  { state, figures }: StartedStep,
   options: StepOptions,
 ): Promise<{ state: TrainState; figures: StepFigures }> {
-  const { outputs, grads, norm } = gradients;
-  const scalars = scalarsOf({ ...outputs, gradientNorm: norm });
-  const scale = updateScale(scalars, norm, options.optimizer.clipNorm);
   try {
-    const updated = update(state, grads, scale, options);
-    const figures = await readFigures(scalars);
-    const problem = nonFinite(figures, options);
-    if (problem !== null) throw new NonFiniteError(problem, updated);
-    return { state: updated, figures };
+    const values = await readFigures(figures);
+    const problem = nonFinite(values, options);
+    if (problem !== null) throw new NonFiniteError(problem, state);
+    return { state, figures: values };
   } finally {
-    disposeTree([outputs, grads, norm, scale]);
+    disposeTree(figures);
   }
 }
 
@@ -118,7 +161,8 @@ function update(
   state: TrainState,
   gradients: Record<string, tf.Tensor>,
   gradientScale: tf.Scalar,
-  { optimizer, learningRate, step, learningRateScales = {} }: StepOptions,
+  rates: tf.Tensor1D,
+  { optimizer, learningRateScales = {} }: StepConstants,
 ): TrainState {
   const perParameter = Object.fromEntries(
     Object.entries(state.parameters).map(([name, parameter]) => [
@@ -132,16 +176,7 @@ function update(
   const { beta1, beta2, epsilon, weightDecay } = optimizer;
   return adamwUpdate(
     { ...state, gradients },
-    {
-      learningRate,
-      beta1,
-      beta2,
-      epsilon,
-      weightDecay,
-      step: step + 1,
-      gradientScale,
-      perParameter,
-    },
+    { rates, beta1, beta2, epsilon, weightDecay, gradientScale, perParameter },
   );
 }
 
@@ -149,7 +184,7 @@ function scalarsOf(tensors: Record<string, tf.Tensor>): Record<string, tf.Tensor
   return Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor.size === 1));
 }
 
-async function readFigures(scalars: Record<string, tf.Tensor>): Promise<StepFigures> {
+async function readFigures(scalars: StartedStep['figures']): Promise<StepFigures> {
   const values = await Promise.all(
     Object.entries(scalars).map(
       async ([name, tensor]) => [name, (await tensor.data())[0]!] as const,

@@ -16,23 +16,9 @@ import { ClipLoader, type LoadedSample, type LoaderOptions } from './data/loader
 import { type LogRecord, appendRecord, truncateRecords } from './json-lines.ts';
 import { type Progress, type ProgressOutput, startProgress } from './progress.ts';
 import { type RunRecord, configHash, logFile } from './run-folder.ts';
-import {
-  type LossOutputs,
-  NonFiniteError,
-  type StepFigures,
-  type StepGradients,
-  finishStep,
-  stepGradients,
-} from './step.ts';
+import { NonFiniteError, type StepFigures, type StepOptions, readStep } from './step.ts';
+import { type PreparedBatch, type StepStarter, stepStarter } from './step-graphs.ts';
 import { createEventFile } from './tensorboard.ts';
-
-/** A batch whose tensors are made. */
-export interface PreparedBatch {
-  /** A tree of tensors, which the loop disposes. */
-  readonly tensors: unknown;
-  /** A function of the weights. The loop calls it once, inside `tf.tidy`. */
-  readonly loss: (parameters: TrainState['parameters']) => LossOutputs;
-}
 
 /** What the loop trains. */
 export interface Task {
@@ -97,6 +83,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     disposeTree(error instanceof NonFiniteError ? error.state : session.state);
     throw error;
   } finally {
+    session.starter.dispose();
     await session.loader.close();
   }
 }
@@ -107,6 +94,7 @@ interface Session {
   readonly identity: CheckpointIdentity;
   readonly loader: ClipLoader;
   readonly progress: Progress;
+  readonly starter: StepStarter;
   state: TrainState;
   position: RunPosition;
   /** Step of the newest checkpoint, or null. */
@@ -142,6 +130,7 @@ function openSession(options: TrainOptions): Session {
       onBadClip: (clip, reason) => session.log('bad-clip', { clip: clip.id, reason }),
     }),
     progress: startProgress(output, record.kind, steps),
+    starter: stepStarter((choice) => session.log('graphs', choice)),
     log: (event, fields) =>
       appendRecord(logFile(run), { event, step: session.position.step, ...fields }),
     plot: (step, figures) => events(step, Date.now() / 1000, figures),
@@ -186,6 +175,7 @@ async function trainEpoch(session: Session): Promise<void> {
       session.position = value.next;
       const waitMs = startMs - endMs;
       endMs = performance.now();
+      session.starter.took(endMs - startMs);
       logStep(session, value, { ...result.figures, learningRate: rate }, endMs - startMs, waitMs);
       if (value.next.step % options.record.config.checkpointSteps === 0) await save(session);
       if (session.stopped()) break;
@@ -336,26 +326,25 @@ function rateNow({ options, position }: Session): number {
 
 /** Starts a step; the promise is of its figures. The batch's tensors are disposed. */
 function startStep(
-  { state, options }: Session,
+  { state, starter, options }: Session,
   { batch, next }: NextBatch,
-  { tensors, loss }: PreparedBatch,
+  prepared: PreparedBatch,
   learningRate: number,
 ): Promise<{ state: TrainState; figures: StepFigures }> {
   const { task, record } = options;
   const { learningRateScales } = task;
-  let passes: StepGradients;
-  try {
-    passes = stepGradients(state.parameters, loss);
-  } finally {
-    disposeTree(tensors);
-  }
-  return finishStep(state, passes, {
+  const how: StepOptions = {
     step: next.step - 1,
     learningRate,
     optimizer: record.config.optimizer,
     clips: batch.map((sample) => sample.clip.id),
     ...(learningRateScales && { learningRateScales }),
-  });
+  };
+  try {
+    return readStep(starter.start(state, prepared, how), how);
+  } finally {
+    disposeTree(prepared.tensors);
+  }
 }
 
 function describe(figures: Readonly<Record<string, number>>): string {

@@ -6,7 +6,12 @@ import { devices, expectClose, expectNoLeak } from '@diffmavil/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fold, makeKey, normals } from '../random.ts';
 import { disposeTree } from '../trees.ts';
-import { adamwUpdate, adamwUpdateReference, type AdamwOptions } from './adamw-update.ts';
+import {
+  adamwRates,
+  adamwUpdate,
+  adamwUpdateReference,
+  type AdamwOptions,
+} from './adamw-update.ts';
 
 const shapes = { scalar: [], row: [5], matrix: [3, 4], tail: [1, 1] } as const;
 type Record4 = Record<string, tf.Tensor>;
@@ -21,7 +26,7 @@ function draw(part: string, positive = false): Record4 {
   );
 }
 
-const options: AdamwOptions = {
+const numbers = {
   learningRate: 0.1,
   beta1: 0.9,
   beta2: 0.95,
@@ -29,6 +34,7 @@ const options: AdamwOptions = {
   weightDecay: 0.05,
   step: 4,
 };
+const options: AdamwOptions = numbers;
 
 describe.each(devices)('adamwUpdate on $name', (device) => {
   beforeAll(device.use);
@@ -64,6 +70,18 @@ describe.each(devices)('adamwUpdate on $name', (device) => {
       }
     }
     disposeTree([before.gradients, expected, actual]);
+  });
+
+  it('takes the rates as a tensor, with the same bits', () => {
+    const { learningRate, step, ...constants } = numbers;
+    const [one, two] = [state(), state()];
+    const rates = tf.tensor1d(adamwRates({ learningRate, step }, constants));
+    const expected = adamwUpdate(one, numbers);
+    const actual = adamwUpdate(two, { ...constants, rates });
+    for (const name of Object.keys(shapes)) {
+      expectClose(actual.parameters[name]!, expected.parameters[name]!, { maxAbs: 0 });
+    }
+    disposeTree([one.gradients, two.gradients, expected, actual, rates]);
   });
 
   it('takes 1 - learningRate * weightDecay times the parameter where the gradient is 0', () => {
@@ -118,6 +136,11 @@ describe.each(devices)('adamwUpdate on $name', (device) => {
       expect(() => adamwUpdate(before, { ...options, step: 0 })).toThrow(
         'adamwUpdate: expected a step counted from 1, got 0',
       );
+      const rates = tf.tensor1d([1, 2]);
+      expect(() => adamwUpdate(before, { ...options, rates })).toThrow(
+        'adamwUpdate: rates: expected [3], got [2]',
+      );
+      rates.dispose();
     });
     disposeTree([before, row]);
   });

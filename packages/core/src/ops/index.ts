@@ -2,6 +2,7 @@
 // Every op, with its reference twin; and the mechanism by which a backend brings kernels of its
 // own.
 export {
+  adamwRates,
   adamwUpdate,
   adamwUpdateReference,
   type AdamwOptions,

@@ -71,6 +71,31 @@ describe.skipIf(noDevice)(`pre-training on diffmavil-cuda${skipNote}`, () => {
     expect(weightsOf(run).equals(whole)).toBe(true);
   });
 
+  it('times steps as graphs, and gets the same weights without them', async () => {
+    const settings = ['epochs=3', 'batch.size=1', 'masking={"kind":"fixed","ratio":0.9}'];
+    for (const part of ['encoder', 'decoder']) settings.push(`model.${part}.depth=1`);
+    const more = settings.flatMap((setting) => ['--set', setting]);
+    const graphs = await pretrain('graphs', 'diffmavil-cuda', ...more);
+    process.env['DIFFMAVIL_CUDA_GRAPHS'] = 'off';
+    const plain = await pretrain('plain-steps', 'diffmavil-cuda', ...more);
+    delete process.env['DIFFMAVIL_CUDA_GRAPHS'];
+    const choices = (run: string): unknown[] =>
+      readRecords(join(run, 'log.jsonl')).filter(({ event }) => event === 'graphs');
+    expect(choices(graphs)).toEqual([
+      {
+        event: 'graphs',
+        step: 17,
+        plainMs: expect.any(Number) as number,
+        replayedMs: expect.any(Number) as number,
+        kept: expect.any(Boolean) as boolean,
+      },
+    ]);
+    expect(choices(plain)).toEqual([]);
+    expect(lossesOf(graphs)).toHaveLength(24);
+    expect(lossesOf(graphs)).toEqual(lossesOf(plain));
+    expect(weightsOf(graphs).equals(weightsOf(plain))).toBe(true);
+  }, 240_000);
+
   it('takes 16-bit products', async () => {
     const [whole, half] = [
       run,
