@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host does for a training step on a device: the time to start everything, on the emulated device with kernels left out, so
+// What the host does for a training step on a device, op by op and as one graph: the time to start everything, on the emulated device with kernels left out, so
 // that nothing else is measured. No GPU takes part; one that runs the step faster than the host starts it would wait for the host.
 import { type Precision, adamwUpdate } from '@diffmavil/core';
 import { modalities, parameterShapes, patchValues, presets, tokenCount } from '@diffmavil/model';

@@ -163,11 +163,13 @@ describe('the record of a GPU', () => {
 
   it('takes a captured step for ours where it is the faster one', () => {
     const rows = [
-      row({}),
-      row({ side: 'diffmavil-cuda graph', ratio: 0.9, medianMs: 90 }),
+      row({ hostShare: 0.2 }),
+      row({ side: 'diffmavil-cuda graph', ratio: 0.9, medianMs: 90, hostShare: 0.02 }),
       row({ side: 'PyTorch cuda compile', ratio: 0.95 }),
     ];
-    const beaten = targetRows(rows, 'NVIDIA H200')[2];
+    const [, host, beaten] = targetRows(rows, 'NVIDIA H200');
+    const shares = [{ side: 'diffmavil-cuda graph', batch: 64, share: 0.02 }];
+    expect(host).toMatchObject({ state: 'passed', figures: { shares } });
     const group = 'bfloat16, 64 clips, mask ratio 0.8';
     const ratios = [{ group, best: 'PyTorch cuda compile', timesAsLong: 0.95 / 0.9 }];
     expect(beaten).toMatchObject({ state: 'passed', figures: { ratios } });
