@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { platformName } from '../platform.ts';
 import { noAddon, skipNote } from '../test-native.ts';
 import { cacheFolder, libraryFile, libraryPart, writeManifest } from '../cache.ts';
-import { cudaMode, libraryAt, libraryPlaces, searchCuda } from './library.ts';
+import { cudaGraphs, cudaMode, libraryAt, libraryPlaces, searchCuda } from './library.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'diffmavil-cuda-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -22,6 +22,17 @@ describe('cudaMode', () => {
     expect(cudaMode({ DIFFMAVIL_CUDA: 'require' })).toBe('require');
     expect(() => cudaMode({ DIFFMAVIL_CUDA: 'on' })).toThrow(
       "cuda: expected DIFFMAVIL_CUDA to be off, auto or require, got 'on'",
+    );
+  });
+});
+
+describe('cudaGraphs', () => {
+  it('is auto unless the environment says otherwise, or has ops waited for', () => {
+    expect(cudaGraphs({})).toBe('auto');
+    expect(cudaGraphs({ DIFFMAVIL_CUDA_GRAPHS: 'off' })).toBe('off');
+    expect(cudaGraphs({ DIFFMAVIL_CUDA_SYNC: '1' })).toBe('off');
+    expect(() => cudaGraphs({ DIFFMAVIL_CUDA_GRAPHS: 'on' })).toThrow(
+      "cuda: expected DIFFMAVIL_CUDA_GRAPHS to be auto or off, got 'on'",
     );
   });
 });

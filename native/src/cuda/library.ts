@@ -56,13 +56,15 @@ export function cudaMode(environment: NodeJS.ProcessEnv = process.env): CudaMode
 }
 
 /**
- * Whether steps may be run as CUDA graphs: where that is faster, or never.
+ * Whether steps may be run as CUDA graphs: where that is faster, or never. DIFFMAVIL_CUDA_SYNC=1, which has each op waited for, does not go with
+ * graphs.
  *
  * @throws DeviceError when DIFFMAVIL_CUDA_GRAPHS says something else.
  */
 export function cudaGraphs(environment: NodeJS.ProcessEnv = process.env): 'auto' | 'off' {
   const mode = environment['DIFFMAVIL_CUDA_GRAPHS'] ?? '';
-  if (mode === '' || mode === 'auto') return 'auto';
+  const waits = !['', '0'].includes(environment['DIFFMAVIL_CUDA_SYNC'] ?? '');
+  if (mode === '' || mode === 'auto') return waits ? 'off' : 'auto';
   if (mode === 'off') return 'off';
   throw new DeviceError(`cuda: expected DIFFMAVIL_CUDA_GRAPHS to be auto or off, got '${mode}'`);
 }
