@@ -7,6 +7,7 @@
 
 #include "core/arguments.h"
 #include "cuda/core/launch-copy-rows.cuh"
+#include "cuda/core/launch-slices.cuh"
 #include "cuda/core/slices.cuh"
 #include "cuda/families.h"
 #include "cuda/fill.cuh"
@@ -21,6 +22,10 @@ struct Plan {
   NdPlace place{};
 
   std::int64_t count() const { return place.places * slice; }
+  SliceSizes sizes() const {
+    return {.batch = 1, .planes = 1, .count = slices, .targets = place.places, .width = slice};
+  }
+  bool nothing() const { return slices == 0 || count() == 0; }
 };
 
 /// Reads `[N, R, C, P, steps… (R)]` from number `first` on and the indices from buffer `indices`; place = sum of index * step.
@@ -56,7 +61,6 @@ Status gather_nd(Device& device, const OpArguments& arguments) {
 /// Writes the places, then runs a kernel of core/slices.cuh.
 template <auto kKernel, class V>
 void launch_slices(Device& device, const Plan& plan, const V* updates, V* y) {
-  if (plan.slices == 0 || plan.count() == 0) return;
   auto* const places = static_cast<std::int64_t*>(
       device.scratch(static_cast<std::size_t>(plan.slices) * sizeof(std::int64_t)));
   launch_elementwise(device, WritePlaces{plan.place, places}, plan.slices, false);
@@ -78,7 +82,12 @@ Status scatter_sums(Device& device, Arguments& in, const Plan& plan) {
   V* y = in.buffer<V>(2, plan.count());
   if (!in.ok()) return in.status();
   launch_elementwise(device, FillAll<V>{y, 0}, plan.count(), all_aligned({y}, 16));
-  launch_slices<add_slices<V, std::int64_t>>(device, plan, updates, y);
+  if (plan.nothing()) return {};
+  if (sorts_places(plan.sizes(), plan.slices)) {
+    add_by_sorting(device, updates, y, NdKey{plan.place}, plan.sizes(), V{0});
+  } else {
+    launch_slices<add_slices<V, std::int64_t>>(device, plan, updates, y);
+  }
   return {};
 }
 
@@ -102,7 +111,12 @@ Status update(Device& device, Arguments& in, const Plan& plan) {
   if (!in.ok()) return in.status();
   const IdentityRow same;
   launch_copy_rows(device, x, y, 1, plan.count() * static_cast<std::int64_t>(sizeof(V)), same);
-  launch_slices<put_slices<V, std::int64_t>>(device, plan, updates, y);
+  if (plan.nothing()) return {};
+  if (sorts_places(plan.sizes(), plan.slices)) {
+    put_by_sorting(device, updates, y, NdKey{plan.place}, plan.sizes());
+  } else {
+    launch_slices<put_slices<V, std::int64_t>>(device, plan, updates, y);
+  }
   return {};
 }
 

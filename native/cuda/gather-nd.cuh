@@ -24,6 +24,16 @@ struct NdPlace {
   }
 };
 
+/// The place of slice i as a key to sort by; P where it is none.
+struct NdKey {
+  NdPlace place;
+
+  DM_DEVICE std::uint32_t operator()(std::int64_t i) const {
+    const std::int64_t at = place(i);
+    return static_cast<std::uint32_t>(at < 0 ? place.places : at);
+  }
+};
+
 /// All places, for kernels that compare them. Not by fours.
 struct WritePlaces {
   NdPlace place;

@@ -5,7 +5,9 @@
 
 #include "core/arguments.h"
 #include "cuda/core/launch-copy-rows.cuh"
+#include "cuda/core/launch-slices.cuh"
 #include "cuda/families.h"
+#include "cuda/fill.cuh"
 
 namespace dm::cuda {
 
@@ -34,6 +36,13 @@ Status gather(Device& device, const OpArguments& arguments) {
   return {};
 }
 
+/// With many indices of a sample. A sum begins with -0, so that of a single -0 it is -0.
+template <class V>
+void scatter_sorted(Device& device, const ScatterTokens<V>& p, const SliceSizes& s) {
+  launch_elementwise(device, FillAll<V>{p.y, 0}, p.rows * p.width, all_aligned({p.y}, 16));
+  add_by_sorting(device, p.x, p.y, index_key(p.indices, s), s, static_cast<V>(-V{0}));
+}
+
 template <class V>
 Status scatter_rows(Device& device, Arguments& in) {
   const std::int64_t tokens = in.count(2);
@@ -50,6 +59,12 @@ Status scatter_rows(Device& device, Arguments& in) {
                      .tokens = {},
                      .fours = false};
   if (!in.ok() || rows == 0) return in.status();
+  const SliceSizes sizes{
+      .batch = in.count(1), .planes = 1, .count = count, .targets = tokens, .width = width};
+  if (width > 0 && sorts_places(sizes, rows)) {
+    scatter_sorted(device, p, sizes);
+    return {};
+  }
   p.tokens = Divisor(tokens);
   p.fours = width % 4 == 0 && all_aligned({p.x, p.y}, 16);
   const Grid grid{.blocks = blocks_for(rows, kScatterWarps), .threads = kScatterWarps * kWarp};

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from attention_cases import attention, window_attention
 from case import EPSILON, Case, Source, compiled, empty as _empty, random as _random, size as _size
+from index_cases import embedding_gradient, scatter_add, top_k
 from product_cases import linear, matmul
 
 
@@ -371,6 +372,14 @@ def groups(small):
     yield group(gelu, size(1001, 20096 * 3072))
     yield Group('adamw', lambda g: adamw(g, size([(33, 7), (5,)], [(768, 3072), (3072, 768), (2304, 768), (768,)] * 24)))
     yield group(info_nce, *size((5, 24), (64, 768)))
+    table = size((300, 1100, 5), (50000, 16384, 256))
+    yield from (group(embedding_gradient, *table, alike) for alike in (False, True))
+    yield group(scatter_add, *size((70, 2100), (65536, 1 << 20)))
+    top_shapes = size(
+        [(3, 100, 5), (3, 1000, 100), (1, 33000, 300), (1, 2500, 2100)],
+        [(4096, 1000, 5), (4096, 1000, 100), (4096, 1000, 1000), (1, 100000, 1000), (64, 50000, 50), (1, 1000000, 10000)],
+    )
+    yield from (group(top_k, *shape) for shape in top_shapes)
     yield group(matmul, *size((2, 17, 24, 40), (64, 314, 768, 768)))
     yield from of_precision('float32')
 

@@ -63,6 +63,8 @@ DM_DEVICE T shuffle_up(T value, int distance) {
 DM_DEVICE std::uint32_t ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
 /// The place of the lowest bit that is set; there is one.
 DM_DEVICE int lowest_bit(std::uint32_t word) { return __ffs(static_cast<int>(word)) - 1; }
+/// How many bits are set.
+DM_DEVICE int count_bits(std::uint32_t word) { return __popc(word); }
 
 /// Four neighbours, of which the first is aligned to all four: one access.
 template <class T>

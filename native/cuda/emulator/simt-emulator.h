@@ -98,6 +98,7 @@ T shuffle_up(T value, int distance) {
 }
 inline std::uint32_t ballot(bool value) { return emulator::ballot(value); }
 inline int lowest_bit(std::uint32_t word) { return __builtin_ctz(word); }
+inline int count_bits(std::uint32_t word) { return __builtin_popcount(word); }
 
 template <class T>
 struct alignas(4 * sizeof(T)) FourOf {

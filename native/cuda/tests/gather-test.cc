@@ -2,13 +2,18 @@
 // Slices by index on the device: exact copies, sums in rising order.
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "device-run.h"
+#include "scattered.h"
 
 using dm::test::buffer_of;
 using dm::test::noise;
+using dm::test::place_patterns;
+using dm::test::places_of;
 using dm::test::run_device_op;
+using dm::test::Scattered;
 using dm::test::unwritten;
 
 namespace {
@@ -52,6 +57,47 @@ void compare(const Sizes& s) {
   CHECK(y == gathered);
 }
 
+/// UnsortedSegmentSum of `count` slices, whose places follow a pattern.
+void compare_sums(const std::string& pattern, std::size_t targets, std::size_t count,
+                  std::size_t width) {
+  std::vector<float> x = noise(count * width, 3);
+  Ints places = places_of(pattern, count, targets);
+  const Scattered<float> wanted(x, places, 1, targets, width);
+  std::vector<float> y = unwritten(targets * width);
+  CHECK_EQUAL(run_device_op("UnsortedSegmentSum", {buffer_of(x), buffer_of(places), buffer_of(y)},
+                            {static_cast<double>(targets), static_cast<double>(count),
+                             static_cast<double>(width)}),
+              "");
+  CHECK(y == wanted.in_order);
+  // 4097 terms, of which up to 128 are added one after another.
+  CHECK_ERROR(dm::test::relative_error(y, wanted.exact), 1e-6);
+}
+
+/// DmGatherV2Grad of `batch` batches of `planes` planes.
+void compare_planes(const std::string& pattern, const Sizes& s) {
+  const std::size_t planes = s.batch * s.outer;
+  std::vector<float> dy = noise(planes * s.indices * s.slice, 4);
+  std::vector<float> dx = unwritten(planes * s.axis * s.slice);
+  Ints indices;
+  std::vector<float> wanted;
+  for (std::size_t b = 0; b < s.batch; ++b) {
+    Ints own = places_of(pattern, s.indices + b, s.axis);
+    own.erase(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(b));  // other ones in each batch
+    const std::size_t elements = s.outer * s.indices * s.slice;
+    const std::vector<float> x(dy.begin() + static_cast<std::ptrdiff_t>(b * elements),
+                               dy.begin() + static_cast<std::ptrdiff_t>((b + 1) * elements));
+    const Scattered<float> sums(x, own, s.outer, s.axis, s.slice);
+    indices.insert(indices.end(), own.begin(), own.end());
+    wanted.insert(wanted.end(), sums.in_order.begin(), sums.in_order.end());
+  }
+  CHECK_EQUAL(run_device_op("DmGatherV2Grad", {buffer_of(dy), buffer_of(indices), buffer_of(dx)},
+                            {static_cast<double>(s.batch), static_cast<double>(s.outer),
+                             static_cast<double>(s.axis), static_cast<double>(s.indices),
+                             static_cast<double>(s.slice)}),
+              "");
+  CHECK(dx == wanted);
+}
+
 }  // namespace
 
 TEST("gathers along any axis with and without batches, and adds back") {
@@ -59,6 +105,35 @@ TEST("gathers along any axis with and without batches, and adds back") {
   compare({1, 3, 5, 4, 1});
   compare({2, 3, 4, 70, 3});
   compare({3, 1, 51, 33, 2});
+}
+
+TEST("adds thousands of slices in the order that is promised, wherever they are put") {
+  for (const std::string& pattern : place_patterns()) {
+    compare_sums(pattern, 5003, 4097, 3);  // two digits
+    compare_sums(pattern, 200, 2048, 1);
+  }
+  compare_sums("mixed", 70001, 1025, 2);  // three digits
+  compare_sums("mixed", 256, 2047, 129);  // a key past the last place takes a ninth bit
+  compare_sums("mixed", 255, 2049, 33);
+  compare_sums("same", 1, 4097, 1);
+  compare_sums("same", 1, 1025, 130);
+  compare_sums("mixed", 3, 70001, 1);  // more tiles than a warp has lanes
+}
+
+TEST("adds few slices the same way, of planes of many elements and of many planes") {
+  for (const std::size_t count : {std::size_t{15}, std::size_t{16}, std::size_t{17}}) {
+    compare_planes("mixed", {1, 140001, 3, count, 1});
+  }
+  compare_planes("distinct", {1, 2097153, 1, 1, 1});
+  compare_planes("mixed", {1, 1100, 5, 255, 1});
+  compare_planes("same", {1, 1030, 2, 256, 1});
+  compare_planes("mixed", {1, 910, 7, 257, 1});
+}
+
+TEST("keeps batches and planes apart when it sorts") {
+  compare_planes("mixed", {3, 2, 40, 1100, 5});
+  compare_planes("some outside", {2, 3, 1030, 1030, 2});
+  compare_planes("runs", {2, 1, 4, 1300, 140});
 }
 
 TEST("gives 0 for an index outside, and leaves it out of sums") {

@@ -3,13 +3,18 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "device-run.h"
+#include "scattered.h"
 
 using dm::test::buffer_of;
 using dm::test::noise;
+using dm::test::place_patterns;
+using dm::test::places_of;
 using dm::test::run_device_op;
+using dm::test::Scattered;
 using dm::test::unwritten;
 
 namespace {
@@ -65,6 +70,44 @@ TEST("copies and adds up exactly, for rows of 4, 16 and odd bytes and more indic
   compare({2, 17, 70, 33});
   compare({1, 157, 31, 136});
   compare({2, 1, 3, 4});
+}
+
+TEST("adds up many tokens of a sample in the order that is promised") {
+  constexpr std::size_t kCount = 1300;
+  constexpr std::size_t kTokens = 301;
+  constexpr std::size_t kWidth = 6;
+  for (const std::string& pattern : place_patterns()) {
+    std::vector<std::int32_t> indices = places_of(pattern, kCount, kTokens);
+    std::vector<float> x = noise(kCount * kWidth, 2);
+    const Scattered<float> wanted(x, indices, 1, kTokens, kWidth, -0.0f);
+    x.insert(x.end(), x.begin(), x.end());  // the same sample twice
+    indices.insert(indices.end(), indices.begin(), indices.end());
+    std::vector<float> y = unwritten(2 * kTokens * kWidth);
+    CHECK_EQUAL(run_device_op("DmScatterTokens", {buffer_of(x), buffer_of(indices), buffer_of(y)},
+                              {0, 2, kTokens, kCount, kWidth}),
+                "");
+    const auto half = y.begin() + static_cast<std::ptrdiff_t>(kTokens * kWidth);
+    CHECK(std::vector<float>(y.begin(), half) == wanted.in_order);
+    CHECK(std::vector<float>(half, y.end()) == wanted.in_order);
+    CHECK_ERROR(dm::test::relative_error(std::vector<float>(half, y.end()), wanted.exact), 1e-6);
+  }
+}
+
+TEST("keeps the sign of a 0 that is alone, of few tokens and of many") {
+  for (const std::size_t count : {std::size_t{3}, std::size_t{1100}}) {
+    std::vector<std::int32_t> indices(count, 1);
+    indices[2] = 0;
+    std::vector<float> x(count, 0.0f);
+    x[2] = -0.0f;
+    std::vector<float> y = unwritten(3);
+    CHECK_EQUAL(run_device_op("DmScatterTokens", {buffer_of(x), buffer_of(indices), buffer_of(y)},
+                              {0, 1, 3, static_cast<double>(count), 1}),
+                "");
+    CHECK_EQUAL(y[0], 0.0f);
+    CHECK(std::signbit(y[0]));
+    CHECK(!std::signbit(y[1]));
+    CHECK(!std::signbit(y[2]));
+  }
 }
 
 TEST("moves int32 and bool as they are") {

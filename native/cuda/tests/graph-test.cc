@@ -86,6 +86,41 @@ TEST("replayed three times with other inputs it equals plain runs bit for bit") 
   api().graph_destroy(on.get(), graph);
 }
 
+TEST("a selection and a sort are recorded with all that they find out on the way") {
+  constexpr std::size_t kMany = 40000;
+  constexpr std::size_t kTop = 1100;
+  // The largest numbers, back at their places, where all others are 0.
+  const auto keep_top = [](Context& on, dm_cuda_buffer x, dm_cuda_buffer y) {
+    const dm_cuda_buffer top = on.allocate(kTop);
+    const dm_cuda_buffer places = on.allocate(kTop);
+    on.run("TopK", {x, top, places}, {0, 1, kMany, kTop});
+    on.run("UnsortedSegmentSum", {top, places, y}, {kMany, kTop, 1});
+    on.release(top);
+    on.release(places);
+  };
+  const auto drawn = [](std::size_t salt) {
+    std::vector<float> x(kMany);
+    for (std::size_t i = 0; i < kMany; ++i) x[i] = static_cast<float>((i * 7919 + salt * 31) % kMany);
+    return x;
+  };
+  Context on;
+  const dm_cuda_buffer x = on.upload(drawn(0));
+  const dm_cuda_buffer y = on.allocate(kMany);
+  dm_cuda_graph* graph = nullptr;
+  on.good(api().capture_begin(on.get()));
+  keep_top(on, x, y);
+  on.good(api().capture_end(on.get(), &graph));
+  for (std::size_t salt = 1; salt <= 2; ++salt) {
+    on.write(x, drawn(salt));
+    on.good(api().replay(on.get(), graph));
+    // The numbers are 0..39999, each once: the largest 1100 are known.
+    std::vector<float> wanted = drawn(salt);
+    for (float& value : wanted) value = value >= kMany - kTop ? value : 0;
+    CHECK(on.download(y) == wanted);
+  }
+  api().graph_destroy(on.get(), graph);
+}
+
 TEST("its scratch is its own: that of ops may grow, and the old one be handed to others") {
   Context on;
   const dm_cuda_buffer x = on.upload(values(0));

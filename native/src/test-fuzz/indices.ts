@@ -29,6 +29,17 @@ function places(fuzz: Fuzz): { shape: number[]; indices: Data; slices: number[] 
   return { shape, indices, slices: [count, ...shape.slice(rank)] };
 }
 
+/** Indices of as many slices as a device sorts rather than looks through. */
+function manyIndices(fuzz: Fuzz, limit: number): Data {
+  return fuzz.indices([3000], limit);
+}
+
+/** Whole numbers, whose sums are exact in any order. */
+function wholeFloats(fuzz: Fuzz, shape: number[], most: number): Data {
+  const ints = fuzz.ints(shape, most);
+  return { ...ints, values: Float32Array.from(ints.values), dtype: 'float32' };
+}
+
 export const indexCases: Readonly<Record<string, Draw>> = {
   *DmGatherV2Grad(fuzz) {
     for (let i = 0; i < 15; i++) {
@@ -38,6 +49,9 @@ export const indexCases: Readonly<Record<string, Draw>> = {
       const op = (x: tf.Tensor): tf.Tensor => tf.gather(x, upload(indices), axis);
       yield opCase(fuzz, `gather along ${axis}`, [fuzz.plain(shape)], op);
     }
+    const indices = manyIndices(fuzz, 700);
+    const op = (x: tf.Tensor): tf.Tensor => tf.gather(x, upload(indices));
+    yield opCase(fuzz, 'gather many', [fuzz.plain([700, 3])], op);
   },
   *GatherNd(fuzz) {
     for (let i = 0; i < rounds; i++) {
@@ -75,6 +89,10 @@ export const indexCases: Readonly<Record<string, Draw>> = {
     const indices: Data = { values: Int32Array.of(2, 0, 2, 2, 6), shape: [5, 1], dtype: 'int32' };
     const inputs = { indices, updates: fuzz.plain([5, 1000]) };
     yield kernelCase('ScatterNd', inputs, { shape: [7, 1000] }, { abs: 1e-6 });
+    const many = { ...manyIndices(fuzz, 40), shape: [3000, 1] };
+    for (const updates of [wholeFloats(fuzz, [3000, 2], 9), fuzz.ints([3000, 2])]) {
+      yield kernelCase('ScatterNd', { indices: many, updates }, { shape: [40, 2] });
+    }
   },
   *TensorScatterUpdate(fuzz) {
     for (let i = 0; i < rounds; i++) {
@@ -86,14 +104,20 @@ export const indexCases: Readonly<Record<string, Draw>> = {
       ]) as [Data, Data];
       yield kernelCase('TensorScatterUpdate', { tensor, indices, updates });
     }
+    const many = { ...manyIndices(fuzz, 500), shape: [3000, 1] };
+    const inputs = { tensor: fuzz.floats([500, 3]), updates: fuzz.floats([3000, 3]) };
+    yield kernelCase('TensorScatterUpdate', { ...inputs, indices: many });
   },
   *TopK(fuzz) {
     for (let i = 0; i < rounds; i++) {
       const shape = whole(fuzz, 3);
-      const ints = fuzz.ints(shape, 5);
-      const floats: Data = { ...ints, values: Float32Array.from(ints.values), dtype: 'float32' };
-      const attrs = { k: fuzz.integer(0, shape.at(-1)!), sorted: true };
-      yield kernelCase('TopK', { x: fuzz.pick([ints, floats]) }, attrs);
+      const x = fuzz.pick([fuzz.ints(shape, 5), wholeFloats(fuzz, shape, 5)]);
+      yield kernelCase('TopK', { x }, { k: fuzz.integer(0, shape.at(-1)!), sorted: true });
+    }
+    for (const k of [100, 2500, 3000]) {
+      for (const x of [wholeFloats(fuzz, [2, 3000], 500), fuzz.ints([2, 3000])]) {
+        yield kernelCase('TopK', { x }, { k, sorted: true });
+      }
     }
   },
   *UnsortedSegmentSum(fuzz) {
@@ -106,5 +130,7 @@ export const indexCases: Readonly<Record<string, Draw>> = {
       const abs = 1e-6 * sizeOf([shape[0]!]);
       yield kernelCase('UnsortedSegmentSum', inputs, { numSegments }, { abs });
     }
+    const inputs = { x: wholeFloats(fuzz, [3000, 2], 9), segmentIds: manyIndices(fuzz, 50) };
+    yield kernelCase('UnsortedSegmentSum', inputs, { numSegments: 45 });
   },
 };
