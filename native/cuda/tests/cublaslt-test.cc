@@ -8,8 +8,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -132,6 +132,18 @@ struct RunWithLibrary {
   }
 };
 
+/// A folder of its own, while it lives.
+struct TemporaryFolder {
+  TemporaryFolder() {
+    std::string name = std::filesystem::temp_directory_path() / "diffmavil-cublaslt-XXXXXX";
+    path = mkdtemp(name.data());
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::filesystem::path path;
+};
+
 /// c [4, 8] = a [4, 16] b [16, 8] of ones.
 std::vector<float> product_of_ones(WithLibrary& on, const dm::MatmulDescription& d) {
   std::vector<float> a(64, 1.0f), b(128, 1.0f), c(32, 3.0f);
@@ -223,7 +235,8 @@ TEST("the faster answer is kept; the first when it is as good, and when a graph 
 }
 
 TEST("what was chosen is chosen again by later processes, without measuring") {
-  const std::string file = "cublaslt-choices-test.txt";
+  const TemporaryFolder folder;
+  const std::string file = folder.path / "choices.txt";
   const auto content = [&](const std::string& text) { std::ofstream(file) << text; };
   content("");
   setenv("DIFFMAVIL_CUBLASLT_CHOICES", file.c_str(), 1);
@@ -249,7 +262,6 @@ TEST("what was chosen is chosen again by later processes, without measuring") {
   CHECK_EQUAL(measured(), 2);
   CHECK_EQUAL(measured(), 2);
   unsetenv("DIFFMAVIL_CUBLASLT_CHOICES");
-  std::remove(file.c_str());
 }
 
 TEST("choices are kept in the user's cache, by version and device") {
