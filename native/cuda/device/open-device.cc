@@ -99,7 +99,9 @@ Status open_device(int index, std::unique_ptr<DeviceContext>& device) {
                 there +
                 (major < kOldest
                      ? ". Try: sm_80 or later, whose instructions the kernels use"
-                     : ". Try: build the library with -DDIFFMAVIL_CUDA_ARCHITECTURES=" + there + "-real")};
+                     : ". Try: npx diffmavil-native build --cuda --arch " + there +
+                           " (nvcc); in a checkout cmake -DDIFFMAVIL_CUDA_ARCHITECTURES=" + there +
+                           "-real native/build-cuda, then npm run build:cuda")};
   }
   std::unique_ptr<CudaDevice> made;
   if (error == cudaSuccess) error = CudaDevice::open(index, options(), made);

@@ -106,8 +106,9 @@ TEST("names the devices there are, and the architectures that were built") {
   Machine newer;
   newer.major = 12;
   CHECK_EQUAL(refusal(newer, 0, DM_CUDA_UNSUPPORTED),
-              "create: expected a GPU of sm_80, sm_90a, sm_100, got sm_120. Try: build the library "
-              "with -DDIFFMAVIL_CUDA_ARCHITECTURES=120-real");
+              "create: expected a GPU of sm_80, sm_90a, sm_100, got sm_120. Try: npx "
+              "diffmavil-native build --cuda --arch 120 (nvcc); in a checkout cmake "
+              "-DDIFFMAVIL_CUDA_ARCHITECTURES=120-real native/build-cuda, then npm run build:cuda");
 }
 
 TEST("a device that does not start leaves nothing behind for another") {

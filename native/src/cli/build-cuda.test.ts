@@ -92,6 +92,16 @@ describe.skipIf(noTools)(`diffmavil-native build --cuda${toolsNote}`, () => {
     expect(readFileSync(place)).toEqual(before);
   });
 
+  it.each(['89', '103', '120', '120f'])(
+    'builds for one GPU that is not a default: %s',
+    async (name) => {
+      writeSmallLibrary(options.sources!);
+      const { place } = await buildLibrary({ ...options, architecture: name });
+      expect(readFileSync(place).includes(`a stand-in for ${name}-real`)).toBe(true);
+      expect(readFileSync(place).includes('80-real')).toBe(false);
+    },
+  );
+
   it('keeps the library of before when it fails or is interrupted', async () => {
     writeSmallLibrary(options.sources!);
     const { place } = await buildLibrary(options);

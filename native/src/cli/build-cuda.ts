@@ -11,15 +11,19 @@ import { probeLibrary } from './probe.ts';
 import type { LibraryFacts } from './probe.ts';
 import { usedAddon } from './where.ts';
 
-/** Compute capabilities that the kernels are written for, as `--arch` names them; all of them are built by default. */
-export const architectures = ['80', '90a', '100'] as const;
-export type Architecture = (typeof architectures)[number];
+/** Compute capabilities that are built by default, as `--arch` names them. */
+export const architectures: readonly string[] = ['80', '90a', '100'];
+
+/** Whether the kernels can be built for it: any compute capability from 8.0 on, as nvcc writes it ("86", "90a", "120f"); nvcc may know fewer. */
+export function isArchitecture(name: string): boolean {
+  return /^\d{2,3}[af]?$/.test(name) && Number.parseInt(name, 10) >= 80;
+}
 
 const usualCompiler = '/usr/local/cuda/bin/nvcc';
 
 export interface CudaBuildOptions extends BuildOptions {
-  /** The only one to build for. */
-  readonly architecture?: Architecture;
+  /** The only one to build for, as `isArchitecture` wants it. */
+  readonly architecture?: string;
   /** The addon that tries the library, or null: then nobody does. Default: the one that programs use. */
   readonly addonFile?: string | null;
 }

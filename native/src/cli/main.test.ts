@@ -59,8 +59,11 @@ describe('diffmavil-native', () => {
       return stderr.replace('diffmavil-native build: expected ', '').trim();
     };
     expect(await wrong('--arch', '80')).toBe("--verbose, --cuda or --cuda --arch, got '--arch'");
-    expect(await wrong('--cuda', '--arch', '75')).toBe("--arch 80, 90a, 100, got '75'");
-    expect(await wrong('--cuda', '--arch')).toBe("--arch 80, 90a, 100, got ''");
+    for (const name of ['75', '8.9', 'sm_89', '90b', ''])
+      expect(await wrong('--cuda', '--arch', name)).toBe(
+        `--arch to be a compute capability from 80 on, such as 80, 90a, 100 or 120, got '${name}'`,
+      );
+    expect(await wrong('--cuda', '--arch')).toMatch(/got ''$/);
     expect(await wrong('--cuda', '80')).toBe("--verbose, --cuda or --cuda --arch, got '80'");
   });
 

@@ -4,8 +4,7 @@ import { constants } from 'node:os';
 import { DiffmavilError } from '@diffmavil/core';
 import { platformName, version } from '../platform.ts';
 import { cudaMode, isGpuVisible } from '../cuda/library.ts';
-import { architectures, buildLibrary } from './build-cuda.ts';
-import type { Architecture } from './build-cuda.ts';
+import { architectures, buildLibrary, isArchitecture } from './build-cuda.ts';
 import { buildAddon } from './build.ts';
 import { cleanCache } from './clean.ts';
 import type { LibraryFacts } from './probe.ts';
@@ -15,8 +14,9 @@ const usage = `diffmavil-native: the native addon of @diffmavil/native, and the 
 
   diffmavil-native where              the places where both are looked for, and what is there
   diffmavil-native build [--verbose]  builds the addon into the cache
-  diffmavil-native build --cuda [--arch ${architectures.join('|')}] [--verbose]
-                                      builds the device library into the cache, for one architecture or for all
+  diffmavil-native build --cuda [--arch <capability>] [--verbose]
+                                      builds the device library into the cache: for ${architectures.map((name) => `sm_${name}`).join(', ')}, or
+                                      for one compute capability, as nvidia-smi --query-gpu=compute_cap tells it (8.9: --arch 89)
   diffmavil-native clean              removes what build has written
 
 build needs cmake and a C++20 compiler (Debian: apt-get install cmake g++ make), and some minutes; with --cuda nvcc as well, and many. The
@@ -87,7 +87,7 @@ async function build(args: readonly string[], terminal: Terminal): Promise<numbe
 
 interface ChosenBuild {
   readonly cuda: boolean;
-  readonly architecture: Architecture | undefined;
+  readonly architecture: string | undefined;
   readonly verbose: boolean;
 }
 
@@ -95,15 +95,14 @@ interface ChosenBuild {
 function readBuildOptions(args: readonly string[]): ChosenBuild | string {
   const cuda = args.includes('--cuda');
   const at = args.indexOf('--arch');
-  const [architecture, value] =
-    at < 0 ? [] : [architectures.find((a) => a === args[at + 1]), at + 1];
+  const [architecture, value] = at < 0 ? [] : [args[at + 1] ?? '', at + 1];
   const wrong = args.find((option, i) => {
     if (option === '--arch') return !cuda || i !== at;
     return i !== value && option !== '--verbose' && option !== '--cuda';
   });
   if (wrong !== undefined) return `expected --verbose, --cuda or --cuda --arch, got '${wrong}'`;
-  if (at >= 0 && architecture === undefined)
-    return `expected --arch ${architectures.join(', ')}, got '${args[at + 1] ?? ''}'`;
+  if (architecture !== undefined && !isArchitecture(architecture))
+    return `expected --arch to be a compute capability from 80 on, such as ${architectures.join(', ')} or 120, got '${architecture}'`;
   return { cuda, architecture, verbose: args.includes('--verbose') };
 }
 
