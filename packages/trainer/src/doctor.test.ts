@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { type BackendOutcomes, diagnose, isHealthy } from './doctor.ts';
+import { type BackendOutcomes, diagnose, isHealthy, readProblem } from './doctor.ts';
 import type { Machine } from './machine.ts';
 
 const machine: Machine = {
@@ -93,6 +93,24 @@ describe('diagnose', () => {
     expect(finding({}, 'backend diffmavil-cpu')).toMatchObject({
       mark: 'note',
       found: 'native: expected an addon, got none',
+    });
+  });
+
+  it('says of a GPU that cannot be used what its error says to do', () => {
+    const problem =
+      'device: expected a GPU and its driver, got no driver: libcuda.so.1 is missing. ' +
+      "Try: install NVIDIA's driver; in a container, hand the GPU in (--gpus all)";
+    const outcomes = { cpu: works, 'diffmavil-cuda': { starts: false, ...readProblem(problem) } };
+    expect(finding({}, 'backend diffmavil-cuda', outcomes)).toEqual({
+      name: 'backend diffmavil-cuda',
+      mark: 'note',
+      found: 'device: expected a GPU and its driver, got no driver: libcuda.so.1 is missing',
+      advice: "install NVIDIA's driver; in a container, hand the GPU in (--gpus all)",
+      required: false,
+    });
+    expect(readProblem('native: expected an addon, got none that loads.\nTry: another')).toEqual({
+      found: 'native: expected an addon, got none that loads',
+      advice: null,
     });
   });
 

@@ -15,10 +15,19 @@ export interface Finding {
   readonly required: boolean;
 }
 
-/** By backend: whether it started, and what it runs on, or why it did not. */
+/** By backend: whether it started, and what it runs on, or why it did not and what its error says to do. */
 export type BackendOutcomes = Readonly<
-  Record<string, { readonly starts: boolean; readonly found: string }>
+  Record<
+    string,
+    { readonly starts: boolean; readonly found: string; readonly advice?: string | null }
+  >
 >;
+
+/** The first line of an error as a row shows it: what is wrong, and what follows its `Try:`, or null. */
+export function readProblem(message: string): { found: string; advice: string | null } {
+  const [found = '', advice = null] = message.split('\n', 1)[0]!.split(/ Try: (.*)/, 2);
+  return { found: found.replace(/\.$/, ''), advice };
+}
 
 const gigabyte = 1e9;
 /** Choice: weights, two checkpoints with optimizer state and a few hundred decoded clips of the small presets fit. */
@@ -70,10 +79,10 @@ function packages({ packages: versions }: Machine): Finding[] {
   ];
 }
 
-function backend(name: string, { starts, found }: BackendOutcomes[string]): Finding {
+function backend(name: string, { starts, found, advice }: BackendOutcomes[string]): Finding {
   if (starts) return ok(`backend ${name}`, found, name === 'cpu');
   if (name === 'diffmavil-cpu') return note(`backend ${name}`, found, nativeAdvice);
-  if (name.startsWith('diffmavil-')) return note(`backend ${name}`, found, null);
+  if (name.startsWith('diffmavil-')) return note(`backend ${name}`, found, advice ?? null);
   return missing(`backend ${name}`, found, 'npm install', name === 'cpu');
 }
 
@@ -91,8 +100,8 @@ function gpu({ gpus }: Machine): Finding {
 
 function ffmpeg({ ffmpeg: facts }: Machine): Finding[] {
   if ('error' in facts) {
-    const [found] = facts.error.replace('findFfmpeg: ', '').split(/\.? Try: /);
-    return [missing('ffmpeg', found!, ffmpegAdvice, true)];
+    const { found } = readProblem(facts.error.replace('findFfmpeg: ', ''));
+    return [missing('ffmpeg', found, ffmpegAdvice, true)];
   }
   const part = (name: string, there: boolean, use: string, advice: string): Finding =>
     there ? ok(name, 'there', false) : missing(name, `not in this ffmpeg: ${use}`, advice, false);

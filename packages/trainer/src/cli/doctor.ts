@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `diffmavil doctor`: what works on this machine, and what to do about what does not.
-import { type BackendOutcomes, diagnose, isHealthy } from '../doctor.ts';
+import { type BackendOutcomes, diagnose, isHealthy, readProblem } from '../doctor.ts';
 import { inspectMachine } from '../machine.ts';
 import { parseArguments } from './arguments.ts';
 import { backendNames, describeCuda, describeNative, useBackend } from './backend.ts';
@@ -47,8 +47,7 @@ async function tryBackends(): Promise<BackendOutcomes> {
       await useBackend(name);
       outcomes[name] = { starts: true, found: (await describe[name]?.()) ?? 'starts' };
     } catch (error) {
-      const [found = ''] = (error as Error).message.split(/\.? Try: |\n/);
-      outcomes[name] = { starts: false, found };
+      outcomes[name] = { starts: false, ...readProblem((error as Error).message) };
     }
   }
   return outcomes;
