@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/attention.h"
+#include "cuda/core/red-zone.h"
 
 namespace dm::cuda {
 
@@ -21,6 +22,11 @@ struct AttentionCall {
   /// Whether rows of bfloat16 can be read by 16 bytes. Of a call whose unused matrices are null.
   bool takes_sixteen_bytes() const;
 };
+
+/// The scratch of a backward pass begins with a sum for each of log_sums; what follows begins so many numbers later, behind a red zone.
+inline std::int64_t behind_deltas(const AttentionShape& shape) {
+  return shape.log_sums() + static_cast<std::int64_t>(kRedZone / sizeof(float));
+}
 
 /// Without tensor cores: everything.
 void tiles_forward(Device& device, const AttentionCall& call);

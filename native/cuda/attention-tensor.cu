@@ -114,11 +114,12 @@ std::size_t tensor_backward_scratch(const AttentionShape& shape) {
   if (shape.head_width != 32 && shape.head_width != 64) return 0;
   if (shape.queries == 0 || shape.keys == 0) return 0;
   const std::int64_t sums = groups_of(shape).count > 1 ? shape.log_sums() * shape.head_width : 0;
-  return static_cast<std::size_t>(shape.log_sums() + sums) * sizeof(float);
+  return static_cast<std::size_t>(behind_deltas(shape) + sums) * sizeof(float);
 }
 
 void tensor_backward(Device& device, const AttentionCall& call, float* scratch) {
   const AttentionShape& shape = call.shape;
+  device.hide(scratch + shape.log_sums(), kRedZone);
   if (shape.head_width == 64) {
     launch_delta<64>(device, call, scratch);
   } else {
@@ -134,7 +135,7 @@ void tensor_backward(Device& device, const AttentionCall& call, float* scratch) 
                          .d_query = rows_of(call.gradients.query),
                          .d_key = rows_of(call.gradients.key),
                          .d_value = rows_of(call.gradients.value),
-                         .d_query_sums = groups.count > 1 ? scratch + shape.log_sums() : nullptr,
+                         .d_query_sums = groups.count > 1 ? scratch + behind_deltas(shape) : nullptr,
                          .queries = static_cast<int>(shape.queries),
                          .keys = static_cast<int>(shape.keys),
                          .heads = static_cast<int>(shape.heads),

@@ -124,8 +124,9 @@ std::int64_t table_parts(const AttentionShape& shape) {
 template <class T>
 void backward_by_tiles(Device& device, const AttentionCall& call, float* scratch) {
   const AttentionShape& shape = call.shape;
+  device.hide(scratch + shape.log_sums(), kRedZone);
   find_deltas<T>(device, call, scratch);
-  float* const partials = scratch + shape.log_sums();
+  float* const partials = scratch + behind_deltas(shape);
   const AttentionBackward<T> p{.in = inputs_of<T>(call),
                                .output_gradient = rows_of<const T>(call.output_gradient),
                                .log_sums = call.log_sums,
@@ -165,7 +166,7 @@ std::size_t tiles_backward_scratch(const AttentionShape& shape) {
   const std::int64_t table = shape.table == nullptr
                                  ? 0
                                  : table_parts(shape) * shape.windows.table_rows() * shape.heads;
-  return static_cast<std::size_t>(shape.log_sums() + table) * sizeof(float);
+  return static_cast<std::size_t>(behind_deltas(shape) + table) * sizeof(float);
 }
 
 void tiles_backward(Device& device, const AttentionCall& call, float* scratch) {

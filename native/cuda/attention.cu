@@ -68,6 +68,7 @@ Status attention_backward(Device& device, const AttentionShape& shape, const Tok
                           const float* log_sums, const AttentionGradients& gradients,
                           void* scratch) {
   if (Status status = check(shape); !status.ok()) return status;
+  if (!device.status().ok()) return device.status();  // there is no scratch
   const AttentionCall call{shape,  query,           key, value,
                            output, output_gradient, const_cast<float*>(log_sums), gradients};
   auto* const floats = static_cast<float*>(scratch);

@@ -8,6 +8,7 @@
 #include "cuda/core/launch.cuh"
 #include "cuda/core/mean.cuh"
 #include "cuda/core/products.cuh"
+#include "cuda/core/scratch-plan.h"
 #include "cuda/families.h"
 
 namespace dm::cuda {
@@ -16,21 +17,29 @@ namespace {
 
 constexpr int kThreads = kInfoNceWarps * kWarp;
 
-/// Scratch of both ops, cut up: floats.
+/// Scratch of both ops, in pieces: floats.
 struct Work {
   std::int64_t batch, width;
-  float* unit;     ///< [2, B, C]
-  float* inverse;  ///< [2, B]
-  float* scores;   ///< [B, B]
-  float* last;     ///< losses [B], or gradients of the unit rows [2, B, C]
+  bool taken;
+  float* unit = nullptr;     ///< [2, B, C]
+  float* inverse = nullptr;  ///< [2, B]
+  float* scores = nullptr;   ///< [B, B]
+  float* last = nullptr;     ///< losses [B], or gradients of the unit rows [2, B, C]
 
   Work(Device& device, std::int64_t rows, std::int64_t columns, std::int64_t last_count)
       : batch(rows), width(columns) {
-    const std::int64_t count = 2 * batch * width + 2 * batch + batch * batch + last_count;
-    unit = static_cast<float*>(device.scratch(static_cast<std::size_t>(count) * sizeof(float)));
-    inverse = unit + 2 * batch * width;
-    scores = inverse + 2 * batch;
-    last = scores + batch * batch;
+    constexpr std::int64_t kFloat = sizeof(float);
+    ScratchPlan plan;
+    const std::size_t first = plan.add(2 * batch * width * kFloat);
+    const std::size_t second = plan.add(2 * batch * kFloat);
+    const std::size_t third = plan.add(batch * batch * kFloat);
+    const std::size_t fourth = plan.add(last_count * kFloat);
+    taken = plan.take(device);
+    if (!taken) return;
+    unit = static_cast<float*>(plan.at(first));
+    inverse = static_cast<float*>(plan.at(second));
+    scores = static_cast<float*>(plan.at(third));
+    last = static_cast<float*>(plan.at(fourth));
   }
 
   const float* unit_keys() const { return unit + batch * width; }
@@ -87,6 +96,7 @@ Status loss(Device& device, const OpArguments& arguments) {
   float* result = in.buffer<float>(2, 1);
   if (!in.ok()) return in.status();
   const Work work(device, batch, in.count(1), batch);
+  if (!work.taken) return {};
   launch_scores(device, work, queries, keys, scale);
   const ScoreRows rows{.scores = work.scores,
                        .losses = work.last,
@@ -139,6 +149,7 @@ Status loss_grad(Device& device, const OpArguments& arguments) {
   float* d_keys = in.buffer<float>(4, count);
   if (!in.ok()) return in.status();
   const Work work(device, batch, width, 2 * count);
+  if (!work.taken) return {};
   launch_scores(device, work, queries, keys, scale);
   const ScoreRows rows{.scores = work.scores,
                        .losses = nullptr,

@@ -69,6 +69,8 @@ class Device {
   /// Memory for the op that is running, 256-byte aligned, its content undefined; the next call of the same op may get the same. Null, with
   /// `status` set, when there is none.
   virtual void* scratch(std::size_t bytes) = 0;
+  /// Nothing that is started from here on uses these bytes of scratch, until scratch() is called again. For the address sanitizer.
+  virtual void hide(const void*, std::size_t) {}
   /// Like allocate, for memory that is kept to compute with; goes back through `release`.
   virtual void* workspace(std::size_t bytes) { return allocate(bytes); }
   /// Starts a product on the driver's library. False, and nothing done, where there is none or it does not take this one.

@@ -4,8 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "cuda/core/device.h"
+#include "cuda/core/red-zone.h"
 
 namespace dm::cuda {
 
@@ -15,14 +18,18 @@ class ScratchPlan {
   std::size_t add(std::int64_t bytes) {
     constexpr std::size_t kAlignment = 256;
     const std::size_t start = bytes_;
-    bytes_ += (static_cast<std::size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
+    const std::size_t end = start + static_cast<std::size_t>(bytes);
+    bytes_ = (end + kRedZone + kAlignment - 1) / kAlignment * kAlignment;
+    if (kRedZone > 0) gaps_.emplace_back(end, bytes_ - end);
     return start;
   }
 
   /// Takes the scratch. False, with the device's status set, when there is none.
   bool take(Device& device) {
     start_ = static_cast<std::byte*>(device.scratch(bytes_));
-    return device.status().ok();
+    if (!device.status().ok()) return false;
+    for (const auto& [start, bytes] : gaps_) device.hide(start_ + start, bytes);
+    return true;
   }
 
   /// A piece, 256-byte aligned, after take().
@@ -30,6 +37,7 @@ class ScratchPlan {
 
  private:
   std::size_t bytes_ = 0;
+  std::vector<std::pair<std::size_t, std::size_t>> gaps_;  ///< between pieces: start, bytes
   std::byte* start_ = nullptr;
 };
 

@@ -65,6 +65,7 @@ class CudaDevice : public DeviceContext, private StreamClock, private SegmentSou
   DeviceFacts facts() override;
   int multiprocessors() const override { return multiprocessors_; }
   void* scratch(std::size_t bytes) override;
+  void hide(const void* data, std::size_t bytes) override;
   void* workspace(std::size_t bytes) override;
   bool multiply(const LibraryProduct& product) override;
   std::uint64_t order() const override { return options_.order; }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "cuda/core/red-zone.h"
 #include "cuda/device/bounds.h"
 #include "cuda/device/cuda-device.h"
 
@@ -62,7 +63,8 @@ void CudaDevice::give_back(void* segment, std::size_t) { check("trim", cudaFree(
 void* CudaDevice::take_block(const char* where, std::size_t bytes, CachingAllocator::Use use) {
   const bool own = capture_ != nullptr;
   void* const data =
-      allocator_.allocate(bytes, use, own ? capture_->pool : CachingAllocator::kShared, !own);
+      allocator_.allocate(std::max(bytes, bytes + kRedZone), use,
+                          own ? capture_->pool : CachingAllocator::kShared, !own);
   if (data == nullptr) {
     std::size_t free = 0;
     std::size_t total = 0;
@@ -118,7 +120,7 @@ void CudaDevice::fill_with_poison(void* data, std::size_t bytes) {
 
 void* CudaDevice::scratch(std::size_t bytes) {
   CudaScratch& own = capture_ == nullptr ? scratch_ : capture_->scratch;
-  if (own.data == nullptr || bytes > own.bytes) {
+  if (own.data == nullptr || bytes + kRedZone > own.bytes) {
     if (own.data != nullptr) let_go(own.data);
     own.data = take_block("scratch", bytes, CachingAllocator::Use::kWorkspace);
     own.bytes = own.data == nullptr ? 0 : allocator_.find(own.data)->bytes;
@@ -127,6 +129,10 @@ void* CudaDevice::scratch(std::size_t bytes) {
   fill_with_poison(own.data, own.bytes);
   permit_only(work_, own.data, bytes, own.bytes);
   return own.data;
+}
+
+void CudaDevice::hide(const void* data, std::size_t bytes) {
+  if (status().ok()) forbid(work_, data, bytes);
 }
 
 MemoryFacts CudaDevice::memory() {

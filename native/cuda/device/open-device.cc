@@ -57,7 +57,7 @@ CudaDeviceOptions options() {
   options.wait_for_ops = is_set("DIFFMAVIL_CUDA_SYNC");
 #ifdef DM_CUDA_EMULATED
   options.order = emulator::machine().order;
-#ifdef __SANITIZE_ADDRESS__
+#ifdef DM_EMULATOR_BOUNDS
   options.poison = true;  // and the bounds of buffers change in the order of work (device/bounds.h)
 #else
   // One schedule as on a GPU, where poison starts no work: what nobody used yet is uploaded beside it.

@@ -12,7 +12,7 @@
 #include "cuda/emulator/bounds.h"
 #include "cuda/emulator/runtime-state.h"
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef DM_EMULATOR_BOUNDS
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -111,7 +111,7 @@ cudaError_t set_most_shared(const void* kernel, int bytes) {
 
 void permit([[maybe_unused]] Stream* stream, [[maybe_unused]] const void* data,
             [[maybe_unused]] std::size_t bytes) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef DM_EMULATOR_BOUNDS
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
   put(stream, [=] { __asan_unpoison_memory_region(data, bytes); }, true);
 #endif
@@ -119,7 +119,7 @@ void permit([[maybe_unused]] Stream* stream, [[maybe_unused]] const void* data,
 
 void forbid([[maybe_unused]] Stream* stream, [[maybe_unused]] const void* data,
             [[maybe_unused]] std::size_t bytes) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef DM_EMULATOR_BOUNDS
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
   put(stream, [=] { __asan_poison_memory_region(data, bytes); }, true);
 #endif
@@ -229,6 +229,9 @@ cudaError_t cudaMalloc(void** data, std::size_t bytes) {
     if (runtime().used + bytes > machine().memory) return cudaErrorMemoryAllocation;
     *data = allocate_filled(kDeviceAlignment, bytes);
     if (*data == nullptr) return cudaErrorMemoryAllocation;
+#ifdef DM_EMULATOR_BOUNDS
+    __asan_poison_memory_region(*data, bytes);
+#endif
     runtime().device[static_cast<char*>(*data)] = bytes;
     runtime().used += bytes;
     return cudaSuccess;
@@ -240,7 +243,7 @@ cudaError_t cudaFree(void* data) {
     const auto found = runtime().device.find(static_cast<char*>(data));
     if (found == runtime().device.end()) return cudaErrorInvalidValue;
     runtime().scheduler.drain_all(order());
-#ifdef __SANITIZE_ADDRESS__
+#ifdef DM_EMULATOR_BOUNDS
     __asan_unpoison_memory_region(data, found->second);
 #endif
     std::memset(data, kPoison, found->second);

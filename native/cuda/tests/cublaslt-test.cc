@@ -100,6 +100,7 @@ class WithLibrary : public Device {
   dm::cuda::DeviceFacts facts() override { return on_.facts(); }
   int multiprocessors() const override { return on_.multiprocessors(); }
   void* scratch(std::size_t bytes) override { return on_.scratch(bytes); }
+  void hide(const void* data, std::size_t bytes) override { on_.hide(data, bytes); }
   std::uint64_t order() const override { return on_.order(); }
   void launched(const char* error) override { on_.launched(error); }
   bool multiply(const LibraryProduct& product) override {

@@ -8,6 +8,7 @@
 
 #include "api-run.h"
 #ifdef DM_CUDA_EMULATED
+#include "cuda/core/red-zone.h"
 #include "cuda/emulator/cuda-runtime.h"
 #endif
 
@@ -220,7 +221,8 @@ TEST("short of memory it gives back what is cached, and then says how much there
     Context on;
     const dm_cuda_buffer first = on.allocate(10 << 20);
     on.release(first);
-    const dm_cuda_buffer second = on.allocate(15 << 20);  // needs what the first one's segment holds
+    // Needs what the first one's segment holds: 60 MiB with what lies behind a buffer.
+    const dm_cuda_buffer second = on.allocate((15 << 20) - dm::cuda::kRedZone / sizeof(float));
     dm_cuda_buffer none{};
     CHECK_EQUAL(api().allocate(on.get(), 32 << 20, &none), DM_CUDA_OUT_OF_MEMORY);
     CHECK(none.data == nullptr);
