@@ -93,8 +93,13 @@ CublasLt::Plan& CublasLt::plan_of(const LibraryProduct& product) {
   return plans_.emplace(key, make_plan(product, key)).first->second;
 }
 
+const void* CublasLt::vector_of(const LibraryProduct& product) const {
+  if (product.a_sums != nullptr) return product.a_sums;
+  return product.bias == nullptr ? nullptr : bias_;
+}
+
 /// Everything that the choice of an algorithm may depend on.
-CublasLt::Key CublasLt::key_of(const LibraryProduct& p) {
+CublasLt::Key CublasLt::key_of(const LibraryProduct& p) const {
   const std::int64_t kinds = (p.a_transposed ? 1 : 0) + (p.b_transposed ? 2 : 0) +
                              (p.bfloat16 ? 4 : 0) + (p.c_bfloat16 ? 8 : 0) +
                              (p.bias != nullptr ? 16 : 0) + (p.added != nullptr ? 32 : 0) +
@@ -102,7 +107,7 @@ CublasLt::Key CublasLt::key_of(const LibraryProduct& p) {
   const std::int64_t added = p.added == nullptr ? 256 : alignment_of(p.added);
   return {p.m, p.n, p.k, p.batch, kinds, p.a_step, p.b_step, p.c_step, p.a_batch_step,
           p.b_batch_step, p.c_batch_step, alignment_of(p.a), alignment_of(p.b), alignment_of(p.c),
-          added};
+          added, alignment_of(vector_of(p))};
 }
 
 CublasLt::Plan CublasLt::make_plan(const LibraryProduct& product, const Key& key) {
@@ -176,6 +181,8 @@ bool CublasLt::describe(const LibraryProduct& p, Plan& plan) {
     set(lt::kEpilogue, lt::kEpilogueBiasGradientB);
     set(lt::kBiasDataType, static_cast<std::int32_t>(lt::kFloat32));
   }
+  // The library's answers are for vectors as aligned as this one.
+  if (const void* const vector = vector_of(p)) set(lt::kBiasPointer, vector);
   return good;
 }
 
@@ -228,9 +235,8 @@ void CublasLt::choose(const LibraryProduct& product, std::array<lt::HeuristicRes
 }
 
 int CublasLt::run(const LibraryProduct& p, const Plan& plan, const lt::HeuristicResult& by) {
-  if (p.bias != nullptr || p.a_sums != nullptr) {
-    const void* const bias = p.a_sums != nullptr ? p.a_sums : bias_;
-    const int status = api_.desc_set(plan.desc, lt::kBiasPointer, &bias, sizeof bias);
+  if (const void* const vector = vector_of(p)) {
+    const int status = api_.desc_set(plan.desc, lt::kBiasPointer, &vector, sizeof vector);
     if (status != lt::kSuccess) return status;
   }
   const float alpha = 1;

@@ -57,7 +57,9 @@ class CublasLt {
 
   CublasLt(const lt::Api& api, lt::Handle handle, Device& device, StreamClock& clock, bool tune,
            std::string choices);
-  static Key key_of(const LibraryProduct& product);
+  /// The bias, in the type of the result, or the sums of a: what the epilogue reads or writes besides; or null.
+  const void* vector_of(const LibraryProduct& product) const;
+  Key key_of(const LibraryProduct& product) const;
   Plan& plan_of(const LibraryProduct& product);
   Plan make_plan(const LibraryProduct& product, const Key& key);
   /// Takes what was chosen before. False when that is not known, or not one of the answers.

@@ -15,7 +15,7 @@ namespace dm::cuda {
 
 class ProductChoices {
  public:
-  static constexpr std::size_t kKeyParts = 15;
+  static constexpr std::size_t kKeyParts = 16;
   using Key = std::array<std::int64_t, kKeyParts>;
 
   /// An empty path: no file.

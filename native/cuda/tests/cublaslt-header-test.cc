@@ -6,10 +6,26 @@
 
 #include "check.h"
 
+namespace lt = dm::cuda::lt;
+
+namespace {
+
+/// As many arguments of the same sizes, and a result of the same size.
+template <class R, class... A, class S, class... B>
+constexpr bool same_call(R (*)(A...), S (*)(B...)) {
+  if constexpr (sizeof...(A) == sizeof...(B)) return sizeof(R) == sizeof(S) && ((sizeof(A) == sizeof(B)) && ...);
+  return false;
+}
+constexpr lt::Api kApi{};
+
+}  // namespace
+
+// Of every function there is, so that this compiles where the header is if it does where it is not.
+static_assert(same_call(kApi.version, kApi.version) && same_call(kApi.matmul, kApi.matmul));
+static_assert(!same_call(kApi.create, kApi.desc_create) && !same_call(kApi.version, static_cast<int (*)()>(nullptr)));
+
 #if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
-
-namespace lt = dm::cuda::lt;
 
 static_assert(lt::kSuccess == CUBLAS_STATUS_SUCCESS);
 static_assert(lt::kFloat32 == CUDA_R_32F && lt::kBFloat16 == CUDA_R_16BF);
@@ -41,19 +57,6 @@ static_assert(offsetof(lt::HeuristicResult, state) ==
 static_assert(offsetof(lt::HeuristicResult, waves) ==
               offsetof(cublasLtMatmulHeuristicResult_t, wavesCount));
 
-namespace {
-
-/// As many arguments of the same sizes.
-template <class... A, class... B>
-constexpr bool same_call(int (*)(A...), cublasStatus_t (*)(B...)) {
-  if constexpr (sizeof...(A) == sizeof...(B)) return ((sizeof(A) == sizeof(B)) && ...);
-  return false;
-}
-constexpr lt::Api kApi{};
-
-}  // namespace
-
-static_assert(sizeof(cublasStatus_t) == sizeof(int));
 static_assert(same_call(kApi.version, &cublasLtGetVersion));
 static_assert(same_call(kApi.create, &cublasLtCreate));
 static_assert(same_call(kApi.destroy, &cublasLtDestroy));

@@ -4,6 +4,7 @@
 #include "cuda/device/cublaslt.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstddef>
@@ -351,6 +352,22 @@ TEST("sums of an operand are a pass of our own where that is faster, where the l
   product_with_sums(on);
   break_library(false);
   CHECK_EQUAL(on.products, 0);
+}
+
+TEST("a bias anywhere in memory is what the algorithm was asked for") {
+  WithLibrary on(device());
+  std::vector<float> bias = dm::test::noise(12, 4), a(64, 1.0f), b(128, 1.0f), c(32);
+  const dm::test::DeviceCopy there_a(a), there_b(b), there_c(c), there_bias(bias);
+  dm::MatmulDescription d = ones();
+  // The same product, once beginning at the block and once one number into it.
+  for (std::size_t first = 0; first < 2; ++first) {
+    d.epilogue.bias = there_bias.floats() + first;
+    dm::cuda::matmul(on, d, there_a.data(), there_b.data(), there_c.data());
+    there_c.fetch();
+    for (std::size_t k = 0; k < 32; ++k) CHECK_EQUAL(c[k], 16.0f + bias[first + k % 8]);
+  }
+  CHECK_EQUAL(on.products, 2);
+  CHECK_EQUAL(on.refused, 0);
 }
 
 TEST("a bias of a product of bfloat16 is rounded once") {

@@ -2,6 +2,7 @@
 // A library that does what cuBLASLt documents, for host memory and the few features that device/cublaslt.cc asks for, and refuses what cuBLASLt
 // would refuse: a test of the descriptors without a GPU. Matrices are down the columns; two algorithms are offered, the second in need of
 // memory.
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <utility>
@@ -39,6 +40,12 @@ bool broken = false;
 void (*enqueue)(void* stream, std::function<void()> work) = nullptr;
 bool without_sums = false;
 int products_with_sums = 0;
+
+/// What the library assumes of the epilogue's vector by its address when it is asked for algorithms: the most of one that is not told.
+std::uint64_t alignment_of(const void* data) {
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  return address == 0 ? 256 : std::min<std::uint64_t>(address & (~address + 1), 256);
+}
 
 template <typename T>
 int put(T& to, const void* value, std::size_t bytes) {
@@ -210,6 +217,7 @@ FAKE int cublasLtMatmulAlgoGetHeuristic(void*, void* desc, void* a, void* b, voi
     results[i].algo.data[0] = static_cast<std::uint64_t>(i);
     results[i].algo.data[1] = p.alignment[0];
     results[i].algo.data[2] = p.alignment[1];
+    results[i].algo.data[3] = alignment_of(static_cast<Desc*>(desc)->bias);
     results[i].workspace_bytes = static_cast<std::size_t>(i) * kSecondWorkspace;
   }
   return lt::kSuccess;
@@ -226,7 +234,8 @@ FAKE int cublasLtMatmul(void*, void* desc, const void* alpha, const void* a, voi
   if (broken || !fits(op, la, lb, ld) || (op.epilogue != lt::kEpilogueDefault && op.bias == nullptr)) return kInvalidValue;
   if (algo->data[0] == 1 && (workspace == nullptr || workspace_bytes < kSecondWorkspace)) return kInvalidValue;
   if (reinterpret_cast<std::uintptr_t>(a) % algo->data[1] != 0 ||
-      reinterpret_cast<std::uintptr_t>(b) % algo->data[2] != 0) {
+      reinterpret_cast<std::uintptr_t>(b) % algo->data[2] != 0 ||
+      reinterpret_cast<std::uintptr_t>(op.bias) % algo->data[3] != 0) {
     return kInvalidValue;
   }
   last_algorithm = static_cast<int>(algo->data[0]);
