@@ -159,7 +159,9 @@ struct Pow {
     return powf(a, b);
   }
   DM_DEVICE std::int32_t operator()(std::int32_t a, std::int32_t b) const {
-    return to_int32(pow(static_cast<double>(a), static_cast<double>(b)));
+    const double power = pow(static_cast<double>(a), static_cast<double>(b));
+    // Whole, but pow may be off by units in the last place. Beyond 2^53 every float64 is.
+    return to_int32(b >= 0 ? rint(power) : power);
   }
 };
 

@@ -60,7 +60,10 @@ diffuse(Diffuse p) {
   } else if (kFours) {
     noise = read_four(p.noise + sample * count + first);
   } else {
-    for (int k = 0; k < valid; ++k) noise.at[k] = p.noise[sample * count + first + k];
+    DM_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      if (k < valid) noise.at[k] = p.noise[sample * count + first + k];
+    }
   }
   const float signal = p.signal[sample];
   const float scale = p.scale[sample];
@@ -74,7 +77,10 @@ diffuse(Diffuse p) {
     for (int k = 0; k < 4; ++k) x.at[k] = mix_noise(signal, x.at[k], scale, noise.at[k]);
     write_four(y, x);
   } else {
-    for (int k = 0; k < valid; ++k) {
+    // Unrolled: what is in registers has no index at run time.
+    DM_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      if (k >= valid) continue;
       const std::int64_t place = p.values.quotient(first + k);
       const float* clean = clean_row(p, sample, place);
       const float x = clean == nullptr ? NAN : clean[first + k - place * p.values.value];

@@ -17,21 +17,20 @@ struct FillAll {
   }
 };
 
-/// out[i] = start + i step, rounded once.
+/// out[i] = start + i step, in float64 as JavaScript computes it, and from there rounded once.
 template <class T>
 struct FillSteps {
   T* out;  ///< [count]
   double start, step;
 
-  DM_DEVICE void operator()(std::int64_t i) const {
-    out[i] = static_cast<T>(start + static_cast<double>(i) * step);
+  DM_DEVICE T at(std::int64_t i) const {
+    return static_cast<T>(add_rounded(start, multiply_rounded(static_cast<double>(i), step)));
   }
+  DM_DEVICE void operator()(std::int64_t i) const { out[i] = at(i); }
   DM_DEVICE void four(std::int64_t i) const {
     FourOf<T> four;
     DM_UNROLL
-    for (int k = 0; k < 4; ++k) {
-      four.at[k] = static_cast<T>(start + static_cast<double>(i + k) * step);
-    }
+    for (int k = 0; k < 4; ++k) four.at[k] = at(i + k);
     write_four(out + i, four);
   }
 };

@@ -25,7 +25,7 @@ deadline=$(awk -v minutes="$minutes" -v now="$EPOCHSECONDS" 'BEGIN { printf "%d"
 left() { echo $((deadline - EPOCHSECONDS)); }
 wants() { [[ ,$parts, == *,$1,* ]]; }
 record() { "$python" "$here/bench/record.py" --out "$out" "$@"; }
-command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
+PATH=$PATH:/usr/local/cuda/bin
 
 # ---- the build ----
 compile() {
@@ -51,10 +51,19 @@ fi
 rm -f "$build"/{tests,sanitizer}.txt "$build/bench.json"
 smi() { nvidia-smi --query-gpu="$1" --format=csv; }
 smi name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit >"$build/smi.txt"
-[[ -n $built && ! $build/unpacked -nt $built ]] && touch "$build/unpacked" &&
-  "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="data")' "$built" "$build/device"
+# By xz, or by a Python that has it.
+unpack() {
+  tar -xJf "$built" -C "$build/device" 2>/dev/null ||
+    "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="data")' "$built" "$build/device"
+}
+[[ -n $built && ! $build/unpacked -nt $built ]] && unpack && touch "$build/unpacked"
 if [[ -z $built ]] || ! ldd "$build/device/gpu-fill-test" >"$build/first.log" 2>&1 || grep -q 'not found' "$build/first.log"; then
-  compile "$capability" || { tail -40 "$build/cmake.log" && exit 1; }
+  [[ -n $built ]] && echo "run-on-gpu: expected programs of $built that run here, got: $(grep 'not found' "$build/first.log" || head -1 "$build/first.log"). Building" >&2
+  if ! compile "$capability"; then
+    tail -40 "$build/cmake.log" >&2
+    [[ -e $out ]] || record --build "$build" --not-run "the device library was not built: $(tail -1 "$build/cmake.log")"
+    exit 1
+  fi
 fi
 echo "built after $SECONDS s"
 
@@ -101,6 +110,7 @@ run_sanitizer() {
   echo "$tool $(basename "$test") $status" | tee -a "$build/sanitizer.txt"
 }
 export -f run_sanitizer
+wants sanitizer && ! command -v compute-sanitizer >/dev/null && echo "no compute-sanitizer here: left out" >&2
 if wants sanitizer && command -v compute-sanitizer >/dev/null; then
   # Programs without a kernel are no error; many at once need time to connect.
   sanitizer_options=

@@ -119,10 +119,19 @@ void write_four(T* to, const FourOf<T>& values) {
   std::memcpy(to, &values, sizeof values);
 }
 
-// What includes this is compiled with -ffp-contract=off.
-inline float add_rounded(float a, float b) { return a + b; }
-inline float subtract_rounded(float a, float b) { return a - b; }
-inline float multiply_rounded(float a, float b) { return a * b; }
+/// A result that is not to be fused with what follows: kernels are compiled as nvcc does it, products fused with sums, where the processor can.
+template <class T>
+T rounded(T value) {
+#ifdef __FMA__
+  asm volatile("" : "+x"(value));
+#endif
+  return value;
+}
+inline float add_rounded(float a, float b) { return rounded(a + b); }
+inline double add_rounded(double a, double b) { return rounded(a + b); }
+inline float subtract_rounded(float a, float b) { return rounded(a - b); }
+inline float multiply_rounded(float a, float b) { return rounded(a * b); }
+inline double multiply_rounded(double a, double b) { return rounded(a * b); }
 inline float divide_rounded(float a, float b) { return a / b; }
 inline float square_root_rounded(float a) { return __builtin_sqrtf(a); }
 inline void async_copy16(std::uint32_t shared, const void* global, bool valid) {

@@ -135,7 +135,8 @@ TEST("divides, takes remainders and powers as JavaScript does") {
          std::vector<Int>{-2147483647 - 1, -27, 0, 0}));
   const std::vector<float> powers =
       alike<float>("Pow", std::vector<float>{-2, 2, 1, 1, kNan, -8}, {3, 0.5f, kNan, kInfinity, 0, 2});
-  CHECK_EQUAL(powers[0], -8.0f);
+  // A GPU's powf is good to 4 units in the last place.
+  CHECK_ERROR(std::abs(powers[0] + 8), 4e-6);
   CHECK_ERROR(std::abs(static_cast<double>(powers[1]) - std::sqrt(2.0)), 3e-7);
   CHECK(std::isnan(powers[2]) && std::isnan(powers[3]));
   CHECK_EQUAL(powers[4], 1.0f);
