@@ -14,6 +14,7 @@ import { kernelFlops } from './kernel-profile.ts';
 import { slope } from './memory.ts';
 import { benchOps, opsTable } from './ops.ts';
 import { figure, markdownTable, saveResults } from './report.ts';
+import { loadedLibrary } from './resident-memory.ts';
 import { pairedRatio, quantile, timeInRounds } from './rounds.ts';
 import { stepFlops } from './step-flops.ts';
 import { writeSetup } from './step-setup.ts';
@@ -28,6 +29,13 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'diffmavil-bench-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.skipIf(process.platform !== 'linux')('the libraries of a process', () => {
+  it('are found by a part of their names', () => {
+    expect(loadedLibrary('libc.so')).toMatch(/^\/.*libc\.so/);
+    expect(loadedLibrary('no-such-library')).toBeNull();
+  });
+});
 
 describe('rounds', () => {
   it('give every candidate its turn in each round, and stop one that is over its budget', async () => {

@@ -18,6 +18,16 @@ export function residentMemory(): ResidentMemory {
   }
 }
 
+/** The file of a library that this process has loaded, by a part of its name; null where there is none, or the system does not say. */
+export function loadedLibrary(name: string): string | null {
+  try {
+    const maps = readFileSync('/proc/self/maps', 'utf8');
+    return maps.match(/\/.*$/gm)?.find((path) => path.includes(name)) ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** Forgets the peak so far, after a collection, so that loading does not count. False where the system has no such switch. */
 export function resetPeak(): boolean {
   collectGarbage();

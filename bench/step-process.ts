@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createInterface } from 'node:readline/promises';
 import { useBackend } from './backends.ts';
 import { BenchError } from './bench-error.ts';
-import { residentMemory, resetPeak } from './resident-memory.ts';
+import { loadedLibrary, residentMemory, resetPeak } from './resident-memory.ts';
 import { writeSetup } from './step-setup.ts';
 import type { StepSetup } from './step-setup.ts';
 import { makeStepper } from './stepper.ts';
@@ -53,6 +53,8 @@ export interface Replies {
 export interface StepMemory extends ResidentMemory {
   /** All that is held on a device of its own; null or absent where there is none. */
   readonly deviceBytes?: number | null;
+  /** The file of cuBLASLt; null where it was not found, and our own kernels multiply; absent for PyTorch. */
+  readonly cublasLt?: string | null;
   /** Of captured passes; null for plain ones, absent for PyTorch. */
   readonly captures?: Stepper['captures'];
 }
@@ -85,7 +87,12 @@ async function obey(command: Command, stepper: Stepper): Promise<unknown> {
       case 'profile':
         return await stepper.profile(command.count);
       case 'memory':
-        return { ...residentMemory(), deviceBytes: deviceBytes(), captures: stepper.captures };
+        return {
+          ...residentMemory(),
+          deviceBytes: deviceBytes(),
+          captures: stepper.captures,
+          cublasLt: loadedLibrary('libcublasLt'),
+        };
       case 'digest':
         return { digest: await stepper.digest() };
       default:

@@ -111,6 +111,8 @@ export interface CompareFigures {
   readonly deviceBytes: number | null;
   /** Of ours, captured: how often the passes ran plainly, were recorded, were replayed. */
   readonly captures: Replies['memory']['captures'];
+  /** The file of the library that ours multiplied by; null where it was not found, and for PyTorch. */
+  readonly cublasLt: string | null;
   readonly losses: readonly number[];
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -189,7 +191,7 @@ async function finish(
 ): Promise<void> {
   const { preset = 'base', batch = 0, maskRatio = 0 } = unit;
   const memory = await process.ask<Replies['memory']>({ do: 'memory' });
-  const { deviceBytes = null, captures = null } = memory;
+  const { deviceBytes = null, captures = null, cublasLt = null } = memory;
   const flops = stepFlops(files.setup.config, batch, maskRatio);
   const figures: CompareFigures = {
     preset,
@@ -207,6 +209,7 @@ async function finish(
     flops,
     deviceBytes,
     captures,
+    cublasLt,
     losses,
     versions: ready.versions,
   };

@@ -2,10 +2,12 @@
 // The suites for a GPU, run by their script over the emulated device: that they run, and that nothing is claimed of what did not.
 import { emulateCuda } from '@diffmavil/testkit';
 import { findAddon } from '@diffmavil/native';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { root } from '../machine.ts';
 import type { CompareFigures } from './compare.ts';
@@ -104,6 +106,26 @@ describe.skipIf(missing !== null)(`the packed suites${skipNote}`, () => {
     // Not to have run is no failure.
     expect(status).toBe(0);
   });
+
+  it(
+    'keep the rows that there are when the run is ended in the middle of a unit',
+    { timeout },
+    async () => {
+      const out = join(folder, 'ended.json');
+      const args = ['--out', out, '--emulated', '--precisions', 'float32', '--suites', 'repeat'];
+      const main = join(folder, 'bench/gpu/main.js');
+      const child = spawn(process.execPath, [main, ...args], { stdio: 'ignore' });
+      const ended = once(child, 'exit');
+      const states = (): string[] =>
+        existsSync(out)
+          ? statesOf(JSON.parse(readFileSync(out, 'utf8')) as GpuRecord, 'repeat')
+          : [];
+      while (child.exitCode === null && !states().includes('passed')) await setTimeout(20);
+      child.kill('SIGTERM');
+      expect(await ended).toEqual([130, null]);
+      expect(states().toSorted()).toEqual(['not run', 'not run', 'passed']);
+    },
+  );
 
   it('say of every row that it was not run where there is no GPU, beside the record of kernels', () => {
     const out = join(folder, 'device-runs.json');

@@ -83,7 +83,11 @@ async function main(): Promise<void> {
     const rows =
       leftSeconds < 5
         ? notRun(unit, 'no time was left for it')
-        : await runUnit(unit, options, Math.min(unit.limitSeconds, leftSeconds));
+        : await runUnit(unit, options, Math.min(unit.limitSeconds, leftSeconds), (row) => {
+            const others = rowsOf.get(unit)!.filter(({ name }) => name !== row.name);
+            rowsOf.set(unit, [...others, row]);
+            save();
+          });
     rowsOf.set(unit, rows);
     save();
     for (const row of rows) process.stdout.write(`${line(row)}\n`);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The JSON record of a run: where it ran, and a row for everything that was planned. Runs of the same commit on the same device add up in one file.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../machine.ts';
@@ -103,7 +103,9 @@ function isKernelRecord(record: Stored): record is KernelRecord {
 export function writeRecord(path: string, record: GpuRecord): void {
   const found = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Stored) : null;
   const whole = found !== null && isKernelRecord(found) ? { ...found, suites: record } : record;
-  writeFileSync(path, `${JSON.stringify(whole, null, 1)}\n`);
+  // Beside it first: a run may be ended at any time, and its record be what the next one adds to.
+  writeFileSync(`${path}.part`, `${JSON.stringify(whole, null, 1)}\n`);
+  renameSync(`${path}.part`, path);
 }
 
 /** Rows of this run before those of an earlier one, which stand for what was not run this time. */

@@ -8,11 +8,15 @@ import type { Row, SuiteOptions, Unit } from './rows.ts';
 
 const program = fileURLToPath(new URL('suite-process.js', import.meta.url));
 
-/** All rows of the unit, in its order; `limitSeconds` is its own or what is left of the run, whichever is less. */
+/**
+ * All rows of the unit, in its order; `limitSeconds` is its own or what is left of the run, whichever is less. `onRow` has each as it comes: a
+ * run that is itself ended keeps what it had.
+ */
 export async function runUnit(
   unit: Unit,
   options: SuiteOptions,
   limitSeconds: number,
+  onRow: (row: Row) => void,
 ): Promise<Row[]> {
   const child = spawn(
     process.execPath,
@@ -41,7 +45,10 @@ export async function runUnit(
   for await (const line of createInterface({ input: child.stdout })) {
     const said = JSON.parse(line) as Row | { readonly error: string };
     if ('error' in said) fault = said.error;
-    else rows.push(said);
+    else {
+      rows.push(said);
+      onRow(said);
+    }
   }
   const [code, signal] = await ended;
   clearTimeout(timer);

@@ -18,6 +18,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { useBackend } from '../backends.ts';
 import { drawInput } from '../curriculum.ts';
 import { prepared, pretrainLoss } from '../pretrain-loss.ts';
+import { loadedLibrary } from '../resident-memory.ts';
 import { median, quantile } from '../rounds.ts';
 import { stepFlops } from '../step-flops.ts';
 import { optimizer, trainerOptimizer } from '../step-setup.ts';
@@ -99,6 +100,7 @@ async function trainingRow(
     flops,
     mfu: mfuOf(flops, median(stepMs), precision, options),
     memory,
+    cublasLt: loadedLibrary('libcublasLt'),
     extraTensors,
     delegatedKernels: delegatedKernels(),
     loss: { first, last },
