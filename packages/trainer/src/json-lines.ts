@@ -5,7 +5,15 @@ import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } f
 
 /** One line of `log.jsonl`. */
 export interface LogRecord {
-  readonly event: 'start' | 'step' | 'graphs' | 'epoch' | 'bad-clip' | 'checkpoint' | 'evaluation' | 'end';
+  readonly event:
+    | 'start'
+    | 'step'
+    | 'graphs'
+    | 'epoch'
+    | 'bad-clip'
+    | 'checkpoint'
+    | 'evaluation'
+    | 'end';
   /** Optimizer steps done when the line was written. */
   readonly step: number;
   readonly [field: string]: unknown;
