@@ -8,6 +8,8 @@ import { bottleneckFromEncoders } from './bottleneck-from-encoders.ts';
 import { audioVideoClassifierForward } from './classifier.ts';
 import { defineModel } from './config.ts';
 import type { ModelConfig } from './config.ts';
+import { classifierDrops } from './drop-path.ts';
+import type { ClassifierDrops } from './drop-path.ts';
 import { encode, meanPool } from './encoder.ts';
 import type { PerModality } from './fusion.ts';
 import { classifierShapes, initializeClassifier, initializeParameters } from './parameters.ts';
@@ -95,8 +97,12 @@ describe('audioVideoClassifierForward', () => {
     const run = (seed: number, dropPath: number): number[] =>
       tf.tidy(() => [
         ...audioVideoClassifierForward(joint, parameters, patches, {
-          dropPath,
-          keys: keys.map((key) => fold(key, seed)),
+          drops: classifierDrops(
+            joint,
+            'both',
+            dropPath,
+            keys.map((key) => fold(key, seed)),
+          ),
         }).dataSync(),
       ]);
     expect(run(1, 0.5)).toEqual(run(1, 0.5));
@@ -116,7 +122,7 @@ describe('audioVideoClassifierForward', () => {
       const larger = { ...parameters, [name]: tf.mul(parameters[name]!, 3) };
       const [plain, changed] = [parameters, larger].map((given) =>
         tf.tidy(() => {
-          const options = { dropPath: 0.999, keys };
+          const options = { drops: classifierDrops(config, 'both', 0.999, keys) };
           return audioVideoClassifierForward(config, given, patches, options).dataSync();
         }),
       );
@@ -141,7 +147,8 @@ describe('audioVideoClassifierForward', () => {
         const patches = patchesOf(config);
         const run = (checkpointing: boolean): Record<string, tf.Tensor> => {
           const { outputs, grads } = valueAndGrads(() => {
-            const options = { dropPath: 0.3, keys, checkpointing };
+            const drops = classifierDrops(config, 'both', 0.3, keys);
+            const options = { drops, checkpointing };
             const logits = audioVideoClassifierForward(config, parameters, patches, options);
             return { loss: tf.sum(tf.square(logits)) };
           }, parameters);
@@ -189,16 +196,31 @@ describe('audioVideoClassifierForward', () => {
     disposeTree([state, patches, target]);
   });
 
-  it('refuses a clip of one modality, and drop path without keys', () => {
+  it('refuses a clip of one modality, and drops that do not fit', () => {
     const parameters = classifierOf(joint);
     const patches = patchesOf(joint);
     expect(() => audioVideoClassifierForward(joint, parameters, { audio: patches.audio! })).toThrow(
       'audioVideoClassifierForward: expected patches of audio and video, got none of video',
     );
-    expect(() =>
-      audioVideoClassifierForward(joint, parameters, patches, { dropPath: 0.1 }),
-    ).toThrow('audioVideoClassifierForward: expected 3 keys for dropPath, got none');
-    disposeTree([parameters, patches]);
+    const of = (config: ModelConfig): ClassifierDrops =>
+      classifierDrops(config, 'both', 0.1, keys)!;
+    const whole = of(joint);
+    const run =
+      (drops: ClassifierDrops, config = joint) =>
+      (): unknown =>
+        audioVideoClassifierForward(config, parameters, patches, { drops });
+    expect(run({ ...whole, encoders: { audio: whole.encoders.audio! } })).toThrow(
+      'audioVideoClassifierForward: drops.encoders.video: expected factors of 2 blocks, got those of 0',
+    );
+    const shallow = of(defineModel({ ...joint, fusion: { kind: 'joint', depth: 1 } }));
+    expect(run(shallow)).toThrow(
+      'audioVideoClassifierForward: drops.fusion.audio: expected factors of 2 blocks, got those of 1',
+    );
+    const bottleneck = defineModel({ ...joint, fusion: { kind: 'bottleneck', depth: 2 } });
+    expect(run(whole, bottleneck)).toThrow(
+      'audioVideoClassifierForward: drops.fusion.video: expected factors of 2 blocks, got those of 0',
+    );
+    disposeTree([parameters, patches, whole, shallow]);
   });
 });
 

@@ -6,7 +6,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { classifierForward } from './classifier.ts';
 import { defineModel } from './config.ts';
-import { dropPathRates } from './drop-path.ts';
+import { classifierDrops } from './drop-path.ts';
+import type { ClassifierDrops } from './drop-path.ts';
 import { encode } from './encoder.ts';
 import { initializeHead, initializeParameters } from './parameters.ts';
 import { presets } from './presets.ts';
@@ -19,6 +20,8 @@ const config = defineModel({
   encoder: { ...presets.tiny.encoder, classToken: true },
 });
 const keys = [0, 1, 2].map((clip) => fold(makeKey(5), clip));
+const dropsOf = (rate: number, of = keys): ClassifierDrops | null =>
+  classifierDrops(config, 'audio', rate, of);
 
 function setUp(): {
   parameters: Record<string, tf.Tensor>;
@@ -81,8 +84,10 @@ describe('classifierForward', () => {
     const run = (seed: number): number[] =>
       tf.tidy(() => [
         ...classifierForward(config, parameters, 'audio', patches, {
-          dropPath: 0.5,
-          keys: keys.map((key) => fold(key, seed)),
+          drops: dropsOf(
+            0.5,
+            keys.map((key) => fold(key, seed)),
+          ),
         }).dataSync(),
       ]);
     expect(run(1)).toEqual(run(1));
@@ -97,7 +102,7 @@ describe('classifierForward', () => {
         checkpointing: boolean,
       ): { grads: Record<string, tf.Tensor>; outputs: unknown } =>
         valueAndGrads(() => {
-          const options = { dropPath: 0.5, keys, checkpointing };
+          const options = { drops: dropsOf(0.5), checkpointing };
           const logits = classifierForward(config, parameters, 'audio', patches, options);
           return { loss: tf.sum(tf.square(logits)) };
         }, parameters);
@@ -116,27 +121,37 @@ describe('classifierForward', () => {
     expect(counts).toBeGreaterThan(20);
   });
 
-  it('refuses drop path without a key for each clip, and a rate of one', () => {
+  it('drops nothing with factors of one', () => {
     const { parameters, patches, dispose } = setUp();
-    const run = (options: object): (() => void) => {
-      return () => classifierForward(config, parameters, 'audio', patches, options).dispose();
-    };
-    expect(run({ dropPath: 0.1 })).toThrow(
-      'classifierForward: expected 3 keys for dropPath, got none',
-    );
-    expect(run({ dropPath: 0.1, keys: [makeKey(1)] })).toThrow(
-      'classifierForward: expected 3 keys for dropPath, got 1',
-    );
-    expect(run({ dropPath: 1, keys })).toThrow(
-      'classifierForward: expected dropPath in [0, 1), got 1',
-    );
+    const ones = (): tf.Tensor => tf.ones([3]);
+    const encoder = [0, 1].map(() => ({ attention: ones(), mlp: ones() }));
+    const run = (drops: ClassifierDrops | null): tf.Tensor =>
+      classifierForward(config, parameters, 'audio', patches, { drops });
+    const [kept, plain] = [run({ encoders: { audio: encoder }, fusion: {} }), run(null)];
+    expectClose(kept, plain, { maxAbs: 1e-6 });
+    disposeTree([encoder, kept, plain]);
     dispose();
   });
-});
 
-describe('dropPathRates', () => {
-  it('rises linearly from 0 to the rate', () => {
-    expect(dropPathRates(3, 0.5)).toEqual([0, 0.25, 0.5]);
-    expect(dropPathRates(1, 0.5)).toEqual([0.5]);
+  it('refuses drops of another batch, depth or modality', () => {
+    const { parameters, patches, dispose } = setUp();
+    const run = (drops: ClassifierDrops | null) => (): void => {
+      try {
+        classifierForward(config, parameters, 'audio', patches, { drops }).dispose();
+      } finally {
+        disposeTree(drops);
+      }
+    };
+    expect(run(dropsOf(0.1, keys.slice(1)))).toThrow(
+      'classifierForward: drops.encoders.audio: expected factors of 3 clips, [3], got [2]',
+    );
+    const deeper = { ...config, encoder: { ...config.encoder, depth: 3 } };
+    expect(run(classifierDrops(deeper, 'audio', 0.1, keys))).toThrow(
+      'classifierForward: drops.encoders.audio: expected factors of 2 blocks, got those of 3',
+    );
+    expect(run(classifierDrops(config, 'video', 0.1, keys))).toThrow(
+      'classifierForward: drops.encoders.audio: expected factors of 2 blocks, got those of 0',
+    );
+    dispose();
   });
 });

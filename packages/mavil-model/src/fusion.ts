@@ -14,8 +14,8 @@ import type { Parameters } from './parameters.ts';
 export type PerModality<T> = { readonly [M in Modality]?: T };
 
 export interface FuseOptions extends ComputeOptions {
-  /** Drop-path factors of each block, fusion.depth of them, or null: blocks over both take those of audio. Default: none. */
-  readonly scales?: PerModality<readonly BranchScales[] | null>;
+  /** Drop-path factors of each block, fusion.depth of them: blocks over both take those of audio. Default: none. */
+  readonly scales?: PerModality<readonly BranchScales[]>;
 }
 
 /** Maps the values that are there. */

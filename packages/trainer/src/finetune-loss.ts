@@ -4,17 +4,24 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { FinetuneConfig } from './config.ts';
 import type { LoadedSample } from './data/loader.ts';
 
-/** Cross-entropy of logits `[batch, classes]`, as `config.loss` or else `config.task` has it. Call it inside `tf.tidy`. */
-export function classifierLoss(
-  logits: tf.Tensor2D,
+/** Targets of a batch, `[batch, classes]`, a `targetRow` each. The caller disposes them. */
+export function classifierTargets(
   samples: readonly Pick<LoadedSample, 'clip' | 'mix'>[],
   labels: readonly string[],
-  { task, loss, labelSmoothing }: Pick<FinetuneConfig, 'task' | 'loss' | 'labelSmoothing'>,
-): tf.Scalar {
-  const targets = tf.tensor2d(
+  { labelSmoothing }: Pick<FinetuneConfig, 'labelSmoothing'>,
+): tf.Tensor2D {
+  return tf.tensor2d(
     samples.map((sample) => targetRow(sample, labels, labelSmoothing)),
     [samples.length, labels.length],
   );
+}
+
+/** Cross-entropy of logits and targets, `[batch, classes]` both, as `config.loss` or else `config.task` has it. Call it inside `tf.tidy`. */
+export function classifierLoss(
+  logits: tf.Tensor2D,
+  targets: tf.Tensor2D,
+  { task, loss }: Pick<FinetuneConfig, 'task' | 'loss'>,
+): tf.Scalar {
   const kind = loss ?? (task === 'single-label' ? 'softmax' : 'sigmoid');
   return kind === 'softmax' ? softmaxLoss(logits, targets) : sigmoidLoss(logits, targets);
 }

@@ -6,7 +6,7 @@ import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type FinetuneConfig, defineFinetune } from './config.ts';
-import { classifierLoss, targetRow } from './finetune-loss.ts';
+import { classifierLoss, classifierTargets, targetRow } from './finetune-loss.ts';
 import { visibleTokens } from './finetune-masking.ts';
 import { classifierModel, initialWeights, layerScales } from './finetune-model.ts';
 import { finetuneRecipes } from './recipes.ts';
@@ -182,13 +182,9 @@ describe('classifierLoss', () => {
     ): number =>
       tf.tidy(() => {
         const logits = tf.tensor2d([[2, 0, 0, 0]]);
-        const config = { task, loss, labelSmoothing: 0 };
-        return classifierLoss(
-          logits,
-          [{ clip: clip('a'), mix: null }],
-          labels,
-          config,
-        ).dataSync()[0]!;
+        const samples = [{ clip: clip('a'), mix: null }];
+        const targets = classifierTargets(samples, labels, { labelSmoothing: 0 });
+        return classifierLoss(logits, targets, { task, loss }).dataSync()[0]!;
       });
     const softmax = Math.log(Math.exp(2) + 3) - 2;
     const sigmoid = (Math.log(1 + Math.exp(-2)) + 3 * Math.log(2)) / 4;

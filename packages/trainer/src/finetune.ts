@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fine-tuning a classifier of sound, pictures or both [DiffMAViL §4, MAViL §4, App. B]: pre-trained encoders, mean pooling, norm, linear head;
 // layer-wise learning-rate decay, stochastic depth, masking, mixup, cross-entropy. From scratch, all weights are drawn instead.
-import { ConfigError, disposeTree, fold } from '@diffmavil/core';
+import { type Key, ConfigError, disposeTree, fold } from '@diffmavil/core';
 import {
   type AudioVideoClassifierOptions,
+  type ClassifierDrops,
   type ClassifierInput,
   type ClassifierOptions,
   type Modality,
@@ -11,6 +12,7 @@ import {
   type Parameters,
   type Preprocessor,
   audioVideoClassifierForward,
+  classifierDrops,
   classifierForward,
   classifierShapes,
 } from '@diffmavil/model';
@@ -22,7 +24,7 @@ import { trainingLoader } from './data/loader.ts';
 import { patchTensor } from './data/patch-tensor.ts';
 import { buildPreprocessor } from './data/preprocessing.ts';
 import { classWeights } from './data/sampler.ts';
-import { classifierLoss } from './finetune-loss.ts';
+import { classifierLoss, classifierTargets } from './finetune-loss.ts';
 import { visibleTokens } from './finetune-masking.ts';
 import { classifierModel, initialWeights, layerScales } from './finetune-model.ts';
 import type { ProgressOutput } from './progress.ts';
@@ -116,42 +118,51 @@ function assertSameEncoder(from: ModelConfig, to: ModelConfig, folder: string): 
   }
 }
 
-function finetuneTask(config: FinetuneConfig, labels: readonly string[]): Task {
+/** What a fine-tuning run trains: its loss is a function of the weights and of the batch's tensors. */
+export function finetuneTask(config: FinetuneConfig, labels: readonly string[]): Task {
   const { modality, optimizer, masking, dropPath, precision, checkpointing } = config;
   const model = classifierModel(config);
   const names = Object.keys(classifierShapes(model, modality, labels.length));
-  const video = modality === 'both' ? config.videoLearningRate : 1;
+  const videoRate = modality === 'both' ? config.videoLearningRate : 1;
+  const loss: PreparedBatch<FinetuneBatch>['loss'] = (parameters, batch) => {
+    const { audio, video, drops, targets } = batch;
+    const options = { drops, precision, checkpointing };
+    const logits =
+      modality === 'both'
+        ? bothLogits(model, parameters, audio!, video!, options)
+        : oneLogits(model, parameters, modality, (audio ?? video)!, options);
+    return { loss: classifierLoss(logits, targets, config) };
+  };
   return {
     batchSize: () => config.batch.size,
     epochFigures: () => ({}),
-    learningRateScales: layerScales(names, model, optimizer.layerDecay, video),
+    learningRateScales: layerScales(names, model, optimizer.layerDecay, videoRate),
     prepare: (samples, _epoch, step) => {
-      const inputs = (m: Modality): ClassifierBatch => {
-        const keys = samples.map((sample) => fold(sample.key, 'masking', m, step));
-        return {
-          patches: patchTensor(model, m, samples),
-          order: visibleTokens(model, m, masking, keys),
-        };
+      const keysOf = (...purpose: string[]): Key[] =>
+        samples.map((sample) => fold(sample.key, ...purpose, step));
+      const inputs = (m: Modality): ClassifierBatch => ({
+        patches: patchTensor(model, m, samples),
+        order: visibleTokens(model, m, masking, keysOf('masking', m)),
+      });
+      const tensors: FinetuneBatch = {
+        audio: modality === 'video' ? null : inputs('audio'),
+        video: modality === 'audio' ? null : inputs('video'),
+        drops: classifierDrops(model, modality, dropPath, keysOf('drop-path')),
+        targets: classifierTargets(samples, labels, config),
       };
-      const audio = modality === 'video' ? null : inputs('audio');
-      const video = modality === 'audio' ? null : inputs('video');
-      const loss: PreparedBatch<FinetuneBatch>['loss'] = (parameters, { audio, video }) => {
-        const keys = samples.map((sample) => fold(sample.key, 'drop-path', step));
-        const options = { dropPath, keys, precision, checkpointing };
-        const logits =
-          modality === 'both'
-            ? bothLogits(model, parameters, audio!, video!, options)
-            : oneLogits(model, parameters, modality, (audio ?? video)!, options);
-        return { loss: classifierLoss(logits, samples, labels, config) };
-      };
-      return { tensors: { audio, video }, loss };
+      // The rest is the same in every step of a run, but for the count of visible tokens, which is in the shapes.
+      return { tensors, loss, key: modality };
     },
   };
 }
 
+/** What changes from step to step. */
 interface FinetuneBatch {
   readonly audio: ClassifierBatch | null;
   readonly video: ClassifierBatch | null;
+  readonly drops: ClassifierDrops | null;
+  /** `[batch, classes]`. */
+  readonly targets: tf.Tensor2D;
 }
 
 interface ClassifierBatch {

@@ -46,7 +46,35 @@ const lossesOf = (run: string): number[] =>
     .filter(({ event }) => event === 'step')
     .map(({ loss }) => loss as number);
 
-describe.skipIf(noDevice)(`pre-training on diffmavil-cuda${skipNote}`, () => {
+const choicesOf = (run: string): unknown[] =>
+  readRecords(join(run, 'log.jsonl')).filter(({ event }) => event === 'graphs');
+
+async function withoutGraphs<T>(f: () => Promise<T>): Promise<T> {
+  process.env['DIFFMAVIL_CUDA_GRAPHS'] = 'off';
+  try {
+    return await f();
+  } finally {
+    delete process.env['DIFFMAVIL_CUDA_GRAPHS'];
+  }
+}
+
+/** Seven steps op by op, three until one is recorded, seven replayed, and what all of them gave is what op by op gives. */
+function expectTimedAndEqual(graphs: string, plain: string): void {
+  expect(choicesOf(graphs)).toEqual([
+    {
+      event: 'graphs',
+      step: 17,
+      plainMs: expect.any(Number) as number,
+      replayedMs: expect.any(Number) as number,
+      kept: expect.any(Boolean) as boolean,
+    },
+  ]);
+  expect(choicesOf(plain)).toEqual([]);
+  expect(lossesOf(graphs)).toEqual(lossesOf(plain));
+  expect(weightsOf(graphs).equals(weightsOf(plain))).toBe(true);
+}
+
+describe.skipIf(noDevice)(`training on diffmavil-cuda${skipNote}`, () => {
   let run: string;
   beforeAll(async () => {
     await diffmavil('demo-data', '--out', clips, '--clips', '8');
@@ -76,24 +104,34 @@ describe.skipIf(noDevice)(`pre-training on diffmavil-cuda${skipNote}`, () => {
     for (const part of ['encoder', 'decoder']) settings.push(`model.${part}.depth=1`);
     const more = settings.flatMap((setting) => ['--set', setting]);
     const graphs = await pretrain('graphs', 'diffmavil-cuda', ...more);
-    process.env['DIFFMAVIL_CUDA_GRAPHS'] = 'off';
-    const plain = await pretrain('plain-steps', 'diffmavil-cuda', ...more);
-    delete process.env['DIFFMAVIL_CUDA_GRAPHS'];
-    const choices = (run: string): unknown[] =>
-      readRecords(join(run, 'log.jsonl')).filter(({ event }) => event === 'graphs');
-    expect(choices(graphs)).toEqual([
-      {
-        event: 'graphs',
-        step: 17,
-        plainMs: expect.any(Number) as number,
-        replayedMs: expect.any(Number) as number,
-        kept: expect.any(Boolean) as boolean,
-      },
-    ]);
-    expect(choices(plain)).toEqual([]);
+    const plain = await withoutGraphs(() => pretrain('plain-steps', 'diffmavil-cuda', ...more));
     expect(lossesOf(graphs)).toHaveLength(24);
-    expect(lossesOf(graphs)).toEqual(lossesOf(plain));
-    expect(weightsOf(graphs).equals(weightsOf(plain))).toBe(true);
+    expectTimedAndEqual(graphs, plain);
+  }, 240_000);
+
+  it('fine-tunes with steps as graphs, and gets the same weights without them', async () => {
+    const settings = [
+      'modality=both',
+      'task=single-label',
+      'epochs=5',
+      'batch.size=2',
+      'dropPath=0.5',
+      'mixup=0.5',
+      'masking={"time":0.5,"frequency":0.5,"video":0.8}',
+      'fusion={"kind":"joint","depth":1}',
+      'optimizer.learningRate=1e-3',
+      `data.cacheFolder=${join(work, 'cache')}`,
+    ].flatMap((setting) => ['--set', setting]);
+    const recipe = ['--recipe', 'mavil-as-20k', '--data', clips, '--backend', 'diffmavil-cuda'];
+    const finetune = async (name: string): Promise<string> => {
+      const tuned = join(work, name);
+      await diffmavil('finetune', '--init', run, ...recipe, '--out', tuned, ...settings);
+      return tuned;
+    };
+    const graphs = await finetune('tuned');
+    const plain = await withoutGraphs(() => finetune('tuned-plainly'));
+    expect(lossesOf(graphs)).toHaveLength(20);
+    expectTimedAndEqual(graphs, plain);
   }, 240_000);
 
   it('takes 16-bit products', async () => {
