@@ -128,7 +128,7 @@ describe.skipIf(noAddon)(`the harness on diffmavil-cpu${skipNote}`, () => {
 
     const { kernels, stepMs } = await stepper.profile(1);
     const products = kernels.filter(({ kernel }) =>
-      /^Dm(Linear|Mlp|Attention|InfoNce)/.test(kernel),
+      /^Dm((Diffused)?Linear|Mlp|Attention|InfoNce)/.test(kernel),
     );
     const flops = products.reduce((sum, time) => sum + time.flops, 0);
     expect(flops).toBe(stepFlops(setup.config, 2, 0.8));
