@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pre-training as a run does it: new clips, masks, timesteps and noise in every step, patches uploaded, losses read. Clips are windows of one signal,
-// so that there is something to learn and nothing to decode.
+// Pre-training as a run does it: other clips, new masks, timesteps and noise in every step, patches uploaded, losses read. Clips are windows of one
+// signal, so that there is something to learn and nothing to decode; batches of them are made beforehand and take turns, as putting 600 MB in order is
+// the work of a loader's threads.
 import { fold, makeKey, normals } from '@diffmavil/core';
-import type { Key, Precision } from '@diffmavil/core';
+import type { Precision } from '@diffmavil/core';
 import {
   initializeParameters,
   modalities,
@@ -27,6 +28,7 @@ import { modelUnits } from './rows.ts';
 import type { Row, Suite, SuiteOptions } from './rows.ts';
 
 const maskRatio = 0.8;
+const batchesMade = 4;
 
 export const training: Suite = {
   plan: (options) =>
@@ -148,7 +150,7 @@ function startRun(config: ModelConfig, precision: Precision, batch: number): Run
     return Object.fromEntries(
       modalities(config).map((m) => {
         const own = fold(key, m);
-        return [m, { patches: clips[m]!(own), ...drawInput(config, m, maskRatio, batch, own) }];
+        return [m, { patches: clips[m]!(step), ...drawInput(config, m, maskRatio, batch, own) }];
       }),
     );
   };
@@ -183,8 +185,8 @@ function startRun(config: ModelConfig, precision: Precision, batch: number): Run
   };
 }
 
-/** Makes patches [batch, tokens, values]: each clip is a window, somewhere, of three sines and a little noise, as long as two clips. */
-function clipMaker(config: ModelConfig, m: Modality, batch: number): (key: Key) => tf.Tensor3D {
+/** Makes patches [batch, tokens, values] for a step: each clip is a window, somewhere, of three sines and a little noise, as long as two clips. */
+function clipMaker(config: ModelConfig, m: Modality, batch: number): (step: number) => tf.Tensor3D {
   const [tokens, values] = [tokenCount(config, m), patchValues(config, m)];
   const size = tokens * values;
   const signal = normals(fold(makeKey(4), m), 2 * size);
@@ -192,15 +194,16 @@ function clipMaker(config: ModelConfig, m: Modality, batch: number): (key: Key) 
     // Periods within a patch and across some: no two are multiples of each other.
     signal[i] = 0.1 * noise + Math.sin(i / 7) + Math.sin(i / 61) + Math.sin(i / (3.3 * values));
   }
-  return (key) => {
+  const pool = Array.from({ length: batchesMade }, (_, i) => {
     const patches = new Float32Array(batch * size);
     for (let clip = 0; clip < batch; clip++) {
-      const [draw = 0] = normals(fold(key, 'window', clip), 1);
+      const [draw = 0] = normals(fold(makeKey(4), m, 'window', i, clip), 1);
       const begin = Math.floor(size * (0.5 + 0.5 * Math.tanh(draw)));
       patches.set(signal.subarray(begin, begin + size), clip * size);
     }
-    return tf.tensor3d(patches, [batch, tokens, values]);
-  };
+    return patches;
+  });
+  return (step) => tf.tensor3d(pool[step % batchesMade]!, [batch, tokens, values]);
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
