@@ -227,7 +227,7 @@ describe.skipIf(noDevice)(`stepStarter${skipNote}`, () => {
     const seen = pretendToRecord(new DeviceError('no memory'));
     const starter = stepStarter((choice) => choices.push(choice));
     await steps(20, starter, () => 10);
-    expect(choices).toEqual([{ plainMs: 10, replayedMs: null, kept: false }]);
+    expect(choices).toEqual([{ plainMs: 10, replayedMs: null, kept: false, problem: 'no memory' }]);
     expect(seen.called).toBe(2);
     starter.dispose();
   });

@@ -2,7 +2,7 @@
 // Steps as graphs: a backend that can record a whole step, passes and update, and start it all at once, spares the host most of its work.
 // Whether that is faster depends on machine, model and batch, so it is measured in the run itself: some steps are timed op by op, some
 // replayed, and the faster way is kept. The numbers are the same either way.
-import { DeviceError, mapTensors, tensorsIn } from '@diffmavil/core';
+import { mapTensors, tensorsIn } from '@diffmavil/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { TrainState } from './checkpoint.ts';
 import {
@@ -54,7 +54,7 @@ interface StepCall {
  * place, which it does where nobody else holds one.
  */
 export interface StepGraphs {
-  /** As `startStep`. @throws DeviceError where the memory of the graph is not there; the state is as it was then. */
+  /** As `startStep`. @throws DeviceError where the memory of the graph is not there, Error where the loss reads values; the state is as it was then. */
   start(state: TrainState, batch: PreparedBatch, options: StepOptions): StartedStep;
   readonly counts: { readonly plain: number; readonly recorded: number; readonly replayed: number };
   /** Frees the graph and its memory. */
@@ -121,9 +121,11 @@ function isSame(a: TrainState, b: TrainState): boolean {
 /** What was measured: medians of steps, and which way they go from now on. */
 export interface GraphChoice {
   readonly plainMs: number;
-  /** Null where the graph's memory was not there. */
+  /** Null where a step could not be recorded. */
   readonly replayedMs: number | null;
   readonly kept: boolean;
+  /** Why it could not: memory, most likely. */
+  readonly problem?: string;
 }
 
 /** Starts the steps of a run. */
@@ -151,7 +153,7 @@ export function stepStarter(onChoice: (choice: GraphChoice) => void): StepStarte
   let last: number[] | null = null;
   let decided = false;
 
-  const decide = (replayedMs: number | null): void => {
+  const decide = (replayedMs: number | null, problem?: string): void => {
     const plainMs = median(plain);
     const kept = replayedMs !== null && replayedMs < plainMs;
     decided = true;
@@ -159,7 +161,7 @@ export function stepStarter(onChoice: (choice: GraphChoice) => void): StepStarte
       graphs?.dispose();
       graphs = null;
     }
-    onChoice({ plainMs, replayedMs, kept });
+    onChoice({ plainMs, replayedMs, kept, ...(problem !== undefined && { problem }) });
   };
   const asGraph = (...step: Parameters<StepGraphs['start']>): StartedStep | null => {
     if (graphs === null || plain.length < warmUps + timed) return null;
@@ -169,8 +171,8 @@ export function stepStarter(onChoice: (choice: GraphChoice) => void): StepStarte
       last = graphs.counts.replayed > before ? replayed : null;
       return started;
     } catch (error) {
-      if (!(error instanceof DeviceError)) throw error;
-      decide(null);
+      // What is wrong with the step itself is wrong with it op by op, too.
+      decide(null, (error as Error).message);
       return null;
     }
   };
