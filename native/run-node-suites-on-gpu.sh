@@ -16,7 +16,10 @@ arguments=()
 while (($#)); do
   case $1 in
     --minutes) minutes=$2 && shift 2 ;;
-    --out) out=$(realpath -m "$2") && shift 2 ;;
+    --out)
+      [[ $2 == /* ]] && out=$2 || out=$PWD/$2
+      shift 2
+      ;;
     --emulated) emulated=yes && arguments+=("$1") && shift ;;
     --backend) backend=$2 && shift 2 ;;
     --suites | --presets | --precisions | --batches | --mask-ratios | --steps | --rounds)
