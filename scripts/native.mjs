@@ -42,26 +42,38 @@ export async function buildAddon({ tests = true } = {}) {
   return true;
 }
 
+/** Where the tests of the CUDA kernels are built, and with what. */
+const cudaBuilds = {
+  'build-cuda': [],
+  'build-cuda-sanitize': ['--sanitize', 'address,undefined'],
+};
+
 /**
- * The kernels of native/cuda: their tests on the emulator, and with nvcc the device library. They are compiled for tests only, so that an error
- * of the compiler is one of ours.
+ * The kernels of native/cuda: their tests on the emulator, plainly and with sanitizers, and with nvcc the device library. They are compiled for tests
+ * only, so that an error of the compiler is one of ours.
  * @returns {Promise<boolean>} Whether something had to be done.
  */
 export async function buildCudaTests() {
   if (process.env.DIFFMAVIL_NATIVE === 'off') return false;
-  const stamp = join(folder, 'build-cuda/built');
-  const built = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs;
-  const sources = ['cuda', 'core', 'include', 'tests'];
-  if (built !== undefined && sources.every((name) => newest(join(folder, name)) <= built))
-    return false;
+  const stampOf = (build) => join(folder, build, 'built');
+  const changed = Math.max(
+    ...['cuda', 'core', 'include', 'tests'].map((name) => newest(join(folder, name))),
+  );
+  const stale = Object.entries(cudaBuilds).filter(([build]) => {
+    const built = statSync(stampOf(build), { throwIfNoEntry: false })?.mtimeMs;
+    return built === undefined || built < changed;
+  });
+  if (stale.length === 0) return false;
   const missing = missingPackages();
   if (missing.length > 0 && !(await aptInstall(missing))) {
     process.stderr.write(`not built: it needs ${missing.join(', ')} … `);
     return true;
   }
   if (!hasNvcc()) process.stderr.write('no nvcc, so the emulator alone … ');
-  await runQuietly(process.execPath, ['native/scripts/build-cuda.mjs']);
-  writeFileSync(stamp, '');
+  for (const [build, options] of stale) {
+    await runQuietly(process.execPath, ['native/scripts/build-cuda.mjs', ...options]);
+    writeFileSync(stampOf(build), '');
+  }
   return true;
 }
 

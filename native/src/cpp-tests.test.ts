@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C++ tests that `npm run build:native` builds beside the addon, once for each instruction set, and those of the CUDA kernels, which
-// `npm run build:cuda` builds: on the emulator under three schedules and, where nvcc is, of what it compiled.
+// `npm run build:cuda` builds: on the emulator under three schedules, plainly and with sanitizers, and, where nvcc is, of what it compiled.
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -28,6 +28,7 @@ function programs(folder: string): string[] {
 describe.each([
   { what: 'C++ tests', folder: folderOf('build') },
   { what: 'CUDA kernel tests', folder: folderOf('build-cuda') },
+  { what: 'sanitized CUDA kernel tests', folder: folderOf('build-cuda-sanitize') },
 ])('$what', ({ what, folder }) => {
   const built = programs(folder);
   const note = built.length === 0 ? ` (skipped: the ${what} are not built)` : '';
