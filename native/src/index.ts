@@ -6,7 +6,7 @@ export type { BackendMemory, OutputSpec } from './backend.ts';
 export { CudaBackend, cudaBackendName } from './cuda/backend.ts';
 export type { CudaMemory } from './cuda/backend.ts';
 export { captureSteps } from './cuda/capture-steps.ts';
-export type { CapturedSteps, Tensors } from './cuda/capture-steps.ts';
+export type { CapturedSteps, CaptureOptions, Tensors } from './cuda/capture-steps.ts';
 export type { Device, DeviceMemory } from './cuda/device.ts';
 export { cudaMode, findCuda } from './cuda/library.ts';
 export type { CudaMode, CudaSearch } from './cuda/library.ts';

@@ -25,6 +25,7 @@ let open: { readonly number: number; readonly device: Device } | undefined;
  * @returns the device.
  * @throws DeviceError when there is no device library, no driver or no such device, each in one sentence with what to do; and when another
  *   device is open already.
+ * @throws DeviceError when DIFFMAVIL_CUDA_GRAPHS says what it cannot mean, before anything is opened.
  * @throws ConfigError when the device's number is no integer of 0 or more.
  */
 export function registerCuda(options: RegisterCudaOptions = {}): Device {
@@ -42,10 +43,11 @@ export function registerCuda(options: RegisterCudaOptions = {}): Device {
       `registerCuda: expected device ${open.number}, which this thread has open, got ${number}. Try: a worker thread for each device`,
     );
   }
+  const graphs = cudaGraphs();
   const { addon, library } = requireCuda();
   const device = opened(() => addon.openDevice(library, number));
   const backend = new CudaBackend(device, addon);
-  if (cudaGraphs() === 'auto') backend.captureSteps = captureSteps;
+  if (graphs === 'auto') backend.captureSteps = captureSteps;
   registerBackend(cudaBackendName, cudaKernels, priority, () => backend);
   open = { number, device };
   return device;

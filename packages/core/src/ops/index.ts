@@ -5,8 +5,10 @@ export {
   adamwRates,
   adamwUpdate,
   adamwUpdateReference,
+  type AdamwConstants,
   type AdamwOptions,
   type AdamwResult,
+  type AdamwSchedule,
   type AdamwState,
 } from './adamw-update.ts';
 export {
